@@ -1,0 +1,214 @@
+/**
+ * The sentinel's loop: read, watch, and when leading decide and write. It decides nothing itself.
+ *
+ * Every sentinel reads all the time, so that its memory is warm when it becomes the leader. A decision is sent only while its
+ * snapshot is young (W4); memory and events of the deciding part move only when the write was committed, and a write without an answer is
+ * recognised by its nonce at the next read (W5).
+ */
+import { type Millis, type Time, millis } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
+import { generator } from "#base/random.ts"
+import { type ClusterData, newClusterData } from "#model/cluster.ts"
+import { type Event, event } from "#model/events.ts"
+import { type Nonce, type SentinelUID, newCluster } from "#model/ids.ts"
+import { type Spec, defaults, withDefaults } from "#model/spec.ts"
+import { validate } from "#model/validation.ts"
+import type { Chance, Clock } from "#port/clock.ts"
+import type { Log } from "#port/log.ts"
+import type { Leadership, Reading, Store, Version } from "#port/store.ts"
+import { decide } from "#sentinel/decide.ts"
+import { type Memory, emptyMemory, interrupt, watch } from "#sentinel/memory.ts"
+import { type Bell, bell, forever } from "./loop.ts"
+
+export interface SentinelPorts {
+  readonly store: Store
+  readonly clock: Clock
+  readonly chance: Chance
+  readonly log: Log
+}
+
+export interface SentinelOptions {
+  readonly uid: SentinelUID
+  /** `--initial-cluster-spec`: written when there is no cluster data at all. */
+  readonly initialSpec: Spec | null
+  /** Hears what metrics and health checks show. */
+  readonly report: (state: SentinelState) => void
+}
+
+export interface SentinelState {
+  readonly leader: boolean
+  /** How often this sentinel was elected. */
+  readonly elections: number
+  /** Wall-clock time of the last complete check as leader; null before. */
+  readonly lastCheck: Time | null
+}
+
+/** Waking up for every info would multiply the reads; changes this close together are one. */
+const gatherPause = millis(20)
+const electionPause = millis(1_000)
+const infoTtl = (sleepInterval: Millis): Millis => millis(Math.max(20_000, 2 * sleepInterval))
+
+/** Runs until `signal` aborts; then gives the office back and resolves. */
+export async function runSentinel(
+  ports: SentinelPorts,
+  options: SentinelOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const wake = bell()
+  const office: Office = { held: null, elections: 0, lastCheck: null }
+  const check = checker(ports, options, office)
+  await Promise.all([
+    campaign(ports, options, office, wake, signal),
+    ports.store.watch("everything", () => wake.ring(), signal).catch(() => undefined),
+    forever(
+      () => check.round(signal),
+      async () => {
+        await ports.clock.sleep(gatherPause, signal)
+        await wake.wait(ports.clock, check.sleepInterval(), signal)
+      },
+      ports.log,
+      signal,
+    ),
+  ])
+}
+
+/** Shared by the two activities: the campaign sets it, the check uses it. */
+interface Office {
+  held: Leadership | null
+  elections: number
+  lastCheck: Time | null
+}
+
+/** Stands for election again and again; losing the office is one event, whatever the reason. */
+async function campaign(
+  { store, clock, log }: SentinelPorts,
+  { uid, report }: SentinelOptions,
+  office: Office,
+  wake: Bell,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const leadership = await store.campaign(uid, signal)
+      office.held = leadership
+      office.elections++
+      log.event(event("leader.elected", { sentinel: uid }))
+      report({ leader: true, elections: office.elections, lastCheck: office.lastCheck })
+      wake.ring()
+      await aborted(AbortSignal.any([leadership.signal, signal]))
+      office.held = null
+      report({ leader: false, elections: office.elections, lastCheck: office.lastCheck })
+      if (signal.aborted) return await leadership.resign(clock.deadline(electionPause, new AbortController().signal))
+      log.event(event("leader.lost", { sentinel: uid }))
+    } catch (error) {
+      if (signal.aborted) return
+      log.event(event("election.failed", { error: error instanceof Error ? error.message : String(error) }))
+      await clock.sleep(electionPause, signal).catch(() => undefined)
+    }
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener("abort", () => resolve(), { once: true })
+  })
+
+/** A write whose answer did not come: what to adopt when the next read shows its nonce. */
+interface Unanswered {
+  readonly nonce: Nonce
+  readonly memory: Memory
+  readonly events: readonly Event[]
+}
+
+interface Checker {
+  round(signal: AbortSignal): Promise<void>
+  sleepInterval(): Millis
+}
+
+function checker(ports: SentinelPorts, options: SentinelOptions, office: Office): Checker {
+  const { store, clock, chance, log } = ports
+  let memory: Memory = emptyMemory
+  let unanswered: Unanswered | null = null
+  let sleepInterval = toMillis(defaults.sleepInterval)
+  let published: Millis | null = null
+
+  async function publish(signal: AbortSignal): Promise<void> {
+    const { mono } = clock.now()
+    if (published !== null && mono - published < sleepInterval) return
+    const info = { UID: options.uid, capabilities: [] }
+    await store.publish({ kind: "sentinel", info }, infoTtl(sleepInterval), signal)
+    published = mono
+  }
+
+  /** The unanswered write was applied when its nonce is in the document; otherwise it was not, or is overwritten. */
+  function settleUnanswered(data: ClusterData): void {
+    if (unanswered !== null && data.cluster.status.writer === unanswered.nonce) {
+      const { failedInit, said, writtenAt } = unanswered.memory
+      memory = { ...memory, failedInit, said, writtenAt }
+      for (const e of unanswered.events) log.event(e)
+    }
+    unanswered = null
+  }
+
+  async function lead(data: ClusterData, version: Version, started: Millis, held: Leadership, signal: AbortSignal): Promise<void> {
+    const infos = await store.infos(signal)
+    for (const { key, error } of infos.broken) log.event(event("info.malformed", { key, error }))
+    memory = watch(memory, { data, infos }, clock.now())
+    const decision = decide({ data, infos }, memory, clock.now(), chance.seed())
+    const { output } = decision
+    if (output.kind === "broken")
+      return log.event(event("invariant.broken", { rules: output.rules.join("; ") }))
+    if (output.kind === "write") {
+      if (clock.now().mono - started > sleepInterval || held.signal.aborted)
+        return log.event(event("write.late", { age: clock.now().mono - started }))
+      const written = await store.write(output.data, { kind: "version", version }, held, signal)
+      if (written.kind === "unknown") {
+        unanswered = { nonce: output.nonce, memory: decision.memory, events: decision.events }
+        return log.event(event("write.unknown", { why: written.why }))
+      }
+      if (written.kind === "conflict") return log.event(event("write.conflict"))
+    }
+    memory = decision.memory
+    for (const e of decision.events) log.event(e)
+    office.lastCheck = clock.now().wall
+    options.report({ leader: true, elections: office.elections, lastCheck: office.lastCheck })
+  }
+
+  async function usable(reading: Reading, signal: AbortSignal): Promise<(Reading & { kind: "found" }) | null> {
+    if (reading.kind === "absent") {
+      if (options.initialSpec !== null && reading.version === null) await create(options.initialSpec, signal)
+      else log.event(event("view.absent"))
+      return null
+    }
+    const rule = validate(reading.data.cluster.spec)
+    if (rule === null) return reading
+    log.event(event("view.invalid", { rule }))
+    return null
+  }
+
+  async function create(spec: Spec, signal: AbortSignal): Promise<void> {
+    const uid = newCluster(generator(chance.seed()))
+    await store.write(newClusterData(uid, spec, clock.now().wall), { kind: "absent" }, null, signal)
+  }
+
+  return {
+    sleepInterval: () => sleepInterval,
+    async round(signal) {
+      const started = clock.now().mono
+      try {
+        const found = await usable(await store.read(signal), signal)
+        if (found === null) return
+        sleepInterval = toMillis(withDefaults(found.data.cluster.spec).sleepInterval)
+        settleUnanswered(found.data)
+        await publish(signal)
+        const { held } = office
+        if (held !== null) return await lead(found.data, found.version, started, held, signal)
+        memory = watch(memory, { data: found.data, infos: await store.infos(signal) }, clock.now())
+      } catch (error) {
+        memory = interrupt(memory) // whoever is silent now may be silent only to us (W6)
+        throw error
+      }
+    },
+  }
+}

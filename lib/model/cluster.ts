@@ -1,0 +1,240 @@
+/**
+ * Cluster data: the one document that everybody reads and only the leader and `ctl` write (G1, reference 3.4).
+ *
+ * A document that lacks what every component needs (`cluster`, its spec, `proxy`, maps) is refused here, at the border, with the
+ * path of what is wrong: Go's programs crash on such documents, ours keep the last good view (D-23, D-79).
+ */
+import type { Json } from "./json.ts"
+import {
+
+  type Value,
+  DocumentError,
+  always,
+  count,
+  decodeJson,
+  dictionary,
+  flag,
+  id,
+  int,
+  list,
+  maybe,
+  nullableList,
+  omit,
+  position,
+  span,
+  struct,
+  text,
+  time,
+  uint,
+  word,
+  zeroTime,
+} from "./codec.ts"
+import type { BootUUID, ClusterUID, DBUID, Epoch, Generation, KeeperUID, Nonce, ProxyUID } from "./ids.ts"
+import { isObject, parseJson, printJson } from "./json.ts"
+import { ArchiveRecoverySettings, NewConfig, PITRConfig, Spec, StandbySettings } from "./spec.ts"
+import type { Time } from "#base/brand.ts"
+
+/** `ctl failover`: a wish that the leader fulfils or refuses, and then removes. An extension. */
+export const FailoverRequest = struct({
+  nonce: omit(id<Nonce>(), "names the request in events and in `ctl failover`'s report"),
+  keeper: omit(id<KeeperUID>(), "the keeper to promote; empty lets the leader choose"),
+})
+
+export const ClusterStatus = struct({
+  currentGeneration: omit(count<Generation>()),
+  phase: omit(word("initializing", "normal")),
+  master: omit(id<DBUID>()),
+  // extensions (protocol part 8); a Go leader drops them, the rules of part 3 say why that is harmless
+  primaryEpoch: omit(id<Epoch>(), "new with every promotion and reinstatement"),
+  primaryRevoked: omit(flag, "W1: the primary may not acknowledge writes any more"),
+  electable: maybe(list(id<DBUID>()), "O3: DBs that may be promoted"),
+  writer: omit(id<Nonce>(), "W5: marks the last write"),
+  failoverRequest: maybe(FailoverRequest),
+})
+const clusterFields = {
+  uid: omit(id<ClusterUID>()),
+  generation: omit(count<Generation>()),
+  changeTime: always(time),
+  spec: always(Spec),
+  status: always(ClusterStatus),
+}
+export const Cluster = struct(clusterFields)
+
+export const BinaryVersion = struct({ Maj: always(int), Min: always(int) })
+export const KeeperStatus = struct({
+  healthy: omit(flag),
+  lastHealthyTime: always(time),
+  bootUUID: omit(id<BootUUID>()),
+  postgresBinaryVersion: always(BinaryVersion),
+  forceFail: omit(flag),
+  canBeMaster: maybe(flag),
+  canBeSynchronousReplica: maybe(flag),
+})
+export const Keeper = struct({
+  uid: omit(id<KeeperUID>()),
+  generation: omit(count<Generation>()),
+  changeTime: always(time),
+  spec: always(struct({})),
+  status: always(KeeperStatus),
+})
+
+export const FollowConfig = struct({
+  type: omit(word("internal", "external")),
+  dbuid: omit(id<DBUID>()),
+  standbySettings: maybe(StandbySettings),
+  archiveRecoverySettings: maybe(ArchiveRecoverySettings),
+})
+export const DBSpec = struct({
+  keeperUID: omit(id<KeeperUID>()),
+  requestTimeout: always(span),
+  maxStandbys: omit(uint(16)),
+  synchronousReplication: omit(flag),
+  usePgrewind: omit(flag),
+  additionalWalSenders: always(uint(16)),
+  additionalReplicationSlots: always(nullableList(text)),
+  initMode: omit(word("none", "existing", "new", "pitr", "resync")),
+  newConfig: maybe(NewConfig),
+  pitrConfig: maybe(PITRConfig),
+  pgParameters: omit(dictionary<string, string>(text)),
+  pgHBA: always(nullableList(text)),
+  role: omit(word("master", "standby", "undefined")),
+  followConfig: maybe(FollowConfig),
+  followers: always(nullableList(id<DBUID>())),
+  includePreviousConfig: omit(flag),
+  synchronousStandbys: always(nullableList(id<DBUID>())),
+  externalSynchronousStandbys: always(nullableList(text)),
+})
+export const TimelineHistory = struct({
+  timelineID: omit(uint(64)),
+  switchPoint: omit(position),
+  reason: omit(text),
+})
+export const DBStatus = struct({
+  healthy: omit(flag),
+  currentGeneration: omit(count<Generation>()),
+  listenAddress: omit(text),
+  port: omit(text),
+  systemdID: omit(text),
+  timelineID: omit(uint(64)),
+  xLogPos: omit(position),
+  timelinesHistory: omit(list(TimelineHistory)),
+  pgParameters: omit(dictionary<string, string>(text)),
+  synchronousStandbys: always(nullableList(id<DBUID>())),
+  olderWalFile: omit(text),
+})
+export const DB = struct({
+  uid: omit(id<DBUID>()),
+  generation: omit(count<Generation>()),
+  changeTime: always(time),
+  spec: always(DBSpec),
+  status: always(DBStatus),
+})
+
+export const ProxySpec = struct({
+  masterDbUid: omit(id<DBUID>()),
+  enabledProxies: omit(list(id<ProxyUID>())),
+})
+export const Proxy = struct({
+  uid: omit(text),
+  generation: omit(count<Generation>()),
+  changeTime: always(time),
+  spec: always(ProxySpec),
+  status: always(struct({})),
+})
+
+export const ClusterData = struct({
+  formatVersion: always(int),
+  changeTime: always(time),
+  cluster: always(Cluster),
+  keepers: always(dictionary<KeeperUID, Keeper>(Keeper)),
+  dbs: always(dictionary<DBUID, DB>(DB)),
+  proxy: always(Proxy),
+})
+
+export type ClusterData = Value<typeof ClusterData>
+export type Cluster = Value<typeof Cluster>
+export type ClusterStatus = Value<typeof ClusterStatus>
+export type FailoverRequest = Value<typeof FailoverRequest>
+export type Keeper = Value<typeof Keeper>
+export type KeeperStatus = Value<typeof KeeperStatus>
+export type BinaryVersion = Value<typeof BinaryVersion>
+export type DB = Value<typeof DB>
+export type DBSpec = Value<typeof DBSpec>
+export type DBStatus = Value<typeof DBStatus>
+export type FollowConfig = Value<typeof FollowConfig>
+export type TimelineHistory = Value<typeof TimelineHistory>
+export type Proxy = Value<typeof Proxy>
+
+export const formatVersion = 1
+
+/** Another format than ours: components do nothing, proxies cut (G4). */
+export class FormatError extends DocumentError {}
+
+/**
+ * Decodes the value of the clusterdata key. JSON null is legal and means "no cluster data" (G10). Throws `JsonError`,
+ * `FormatError` or `DocumentError`.
+ */
+export function decodeClusterData(source: string): ClusterData | null {
+  const json = parseJson(source)
+  if (json === null) return null
+  refuseMissing(json)
+  return decodeJson(ClusterData, json)
+}
+
+function refuseMissing(json: Json): void {
+  if (!isObject(json)) throw new DocumentError("", "expected an object")
+  const get = (object: Json | undefined, key: string): Json | undefined =>
+    object !== undefined && isObject(object)
+      ? Object.entries(object).findLast(([k]) => k.toLowerCase() === key.toLowerCase())?.[1]
+      : undefined
+  const version = get(json, "formatVersion") ?? 0
+  if (version !== formatVersion)
+    throw new FormatError("formatVersion", `unsupported cluster data format version ${printJson(version)}`)
+  const cluster = get(json, "cluster")
+  const needed: readonly [string, Json | undefined][] = [
+    ["cluster", cluster],
+    ["cluster.spec", get(cluster, "spec")],
+    ["keepers", get(json, "keepers")],
+    ["dbs", get(json, "dbs")],
+    ["proxy", get(json, "proxy")],
+  ]
+  for (const [path, value] of needed)
+    if (value === undefined || value === null) throw new DocumentError(path, "is missing or null")
+}
+
+export const encodeClusterData = (data: ClusterData): string => printJson(ClusterData.encode(data))
+
+/** A brand-new document, as `ctl init` and `--initial-cluster-spec` write it. */
+export function newClusterData(uid: ClusterUID, spec: Spec, now: Time): ClusterData {
+  const zero = decodeJson(ClusterStatus, {})
+  return {
+    formatVersion,
+    changeTime: zeroTime,
+    cluster: {
+      uid,
+      generation: 1 as Generation,
+      changeTime: now,
+      spec,
+      status: { ...zero, phase: "initializing" },
+    },
+    keepers: new Map(),
+    dbs: new Map(),
+    proxy: decodeJson(Proxy, {}),
+  }
+}
+
+/** A DB with nothing but Go's zero values, to be spread over. */
+export const emptyDB: DB = decodeJson(DB, {})
+export const emptyKeeper: Keeper = decodeJson(Keeper, {})
+
+/** A primary by its spec: role master, or the top of a standby cluster, which follows an external primary (5.5). */
+export const isMasterType = (db: DB): boolean =>
+  db.spec.role === "master" || (db.spec.role === "standby" && db.spec.followConfig?.type === "external")
+
+/** The DB assigned to a keeper. */
+export const dbOfKeeper = (data: ClusterData, keeper: KeeperUID): DB | undefined =>
+  [...data.dbs.values()].find((db) => db.spec.keeperUID === keeper)
+
+/** True when our leader looks after this view: then `primaryRevoked` and `primaryEpoch` mean what they say. */
+export const isLedByUs = (data: ClusterData): boolean => data.cluster.status.primaryEpoch !== ""
+

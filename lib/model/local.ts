@@ -1,0 +1,120 @@
+/**
+ * What a keeper knows of its own machine at the start of a tick: files, processes, and one look into PostgreSQL.
+ *
+ * A value, read once (`Postgres.observe`), given to the pure plan. The simulator's model PostgreSQL makes the same value.
+ */
+import type { LSN } from "#base/lsn.ts"
+import type { BinaryVersion, TimelineHistory } from "./cluster.ts"
+import type { ClusterUID, DBUID, Generation, KeeperUID } from "./ids.ts"
+import type { Certificate } from "./info.ts"
+
+/** The file `keeperstate`, as Go has it (4.1). */
+export interface KeeperState {
+  readonly uid: KeeperUID
+  readonly clusterUID: ClusterUID
+}
+
+/** The file `dbstate`, as Go has it (4.1). `initializing` = an init or copy for `uid` is in flight. */
+export interface DBState {
+  readonly uid: DBUID
+  readonly generation: Generation
+  readonly initializing: boolean
+  readonly initPGParameters: ReadonlyMap<string, string> | null
+}
+
+/**
+ * The file `stolon-work`, ours: names a directory that is half done, so that PostgreSQL is never started in it (N3). Fsynced before the
+ * work begins, removed after it ended.
+ */
+export type Mark =
+  /** `postgres/` is being initialised: it holds nothing that anybody needs. */
+  | { readonly kind: "setup"; readonly db: DBUID }
+  /** pg_rewind is at work in `postgres/`: neither the old copy nor the new one. */
+  | { readonly kind: "rewind"; readonly db: DBUID }
+  /** `postgres.new/` is a complete copy for this DB and waits to be swapped in. */
+  | { readonly kind: "copied"; readonly db: DBUID }
+
+/** From pg_controldata; read only while PostgreSQL is stopped. */
+export interface Control {
+  readonly systemID: string
+  /** "shut down", "shut down in recovery", "in production", "in archive recovery", … */
+  readonly state: string
+  /** Latest checkpoint location, and its timeline. */
+  readonly checkpoint: LSN
+  readonly timeline: number
+  /** Minimum recovery ending location; 0 on a primary. */
+  readonly minRecoveryEnd: LSN
+  /** pg_rewind needs one of them. */
+  readonly checksums: boolean
+  readonly walLogHints: boolean
+}
+
+export type DataDir =
+  | { readonly kind: "missing" } // or empty
+  | { readonly kind: "partial" } // something is there, but not a whole instance (4.8)
+  | {
+      readonly kind: "initialized"
+      /** By the signal file (4.8). */
+      readonly role: "master" | "standby"
+      readonly systemID: string
+      /** The major version in PG_VERSION. */
+      readonly major: number
+      readonly control: Control | null
+      /** From pg_wal/*.history, oldest first. */
+      readonly history: readonly TimelineHistory[]
+    }
+
+/** What the generated files say now. Null: not there, or not ours. */
+export interface ConfigFiles {
+  readonly conf: string
+  readonly hba: string
+  readonly signal: "none" | "standby" | "recovery"
+}
+
+export interface Slot {
+  readonly name: string
+  readonly active: boolean
+}
+
+/** One look into PostgreSQL through the keeper's own connection, which stays open (D5). */
+export type Server =
+  | { readonly kind: "down" } // no postmaster
+  | { readonly kind: "starting"; readonly why: string } // a postmaster that does not answer yet
+  | {
+      readonly kind: "up"
+      readonly inRecovery: boolean
+      readonly systemID: string
+      readonly timeline: number
+      /** Primary: flushed. Standby: the greater of received and replayed (6.2). */
+      readonly position: LSN
+      readonly history: readonly TimelineHistory[]
+      /** `sync_state = 'sync'`, only our names, prefix removed. */
+      readonly syncStandbys: readonly DBUID[]
+      /** A standby's WAL receiver is connected. */
+      readonly streaming: boolean
+      /** The value of `stolon.revision` that new sessions see: which generated configuration is loaded. */
+      readonly revision: string
+      readonly pendingRestart: boolean
+      readonly slots: readonly Slot[]
+      /** From pg_file_settings, everything; the plan filters. */
+      readonly fileParameters: ReadonlyMap<string, string>
+      readonly olderWalFile: string
+    }
+
+export interface Local {
+  readonly keeper: KeeperState
+  readonly db: DBState
+  readonly mark: Mark | null
+  readonly data: DataDir
+  /** `postgres.new/` exists. */
+  readonly side: boolean
+  /** `postgres.aside-<time>` directories, oldest first. */
+  readonly asides: readonly string[]
+  readonly files: ConfigFiles | null
+  /** A postmaster process of this data directory is alive. */
+  readonly postmaster: boolean
+  readonly server: Server
+  readonly binary: BinaryVersion
+  /** The last certificate, from disk. */
+  readonly certificate: Certificate | null
+}

@@ -1,0 +1,225 @@
+/**
+ * Facts: everything the rules ask about keepers, DBs and proxies, computed once a round from snapshot and memory. Rules read these and
+ * never raw infos.
+ */
+import { type Millis, type Now, millis } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
+import { type LSN, maxLsn, zeroLsn } from "#base/lsn.ts"
+import { by, byText, sortedValues } from "#base/order.ts"
+import { type DB, type Keeper, isMasterType } from "#model/cluster.ts"
+import type { DBUID, KeeperUID, ProxyUID } from "#model/ids.ts"
+import { type KeeperInfo, type PostgresState, type ProxyInfo, capabilities } from "#model/info.ts"
+import { type FullSpec, withDefaults } from "#model/spec.ts"
+import { type Memory, type Seen, type Snapshot, stateOf } from "./memory.ts"
+import { diverged, hasWalFor } from "./timeline.ts"
+
+export interface KeeperFact {
+  readonly uid: KeeperUID
+  readonly keeper: Keeper | null
+  readonly info: KeeperInfo | null
+  readonly silentFor: Millis
+  /** When its present info was first seen. */
+  readonly since: Millis
+  /** It published while we watched, and not too long ago. */
+  readonly alive: boolean
+  /** Silent for failInterval, or forced to fail. */
+  readonly failed: boolean
+  readonly obeys: boolean
+}
+
+export type Convergence = "converged" | "converging" | "failed"
+export type Validity = "valid" | "invalid" | "unknown"
+
+export interface DBFact {
+  readonly uid: DBUID
+  readonly db: DB
+  readonly kind: "master" | "standby"
+  readonly keeper: KeeperFact
+  /** What its keeper publishes of it now. */
+  readonly state: PostgresState | null
+  /** Published healthy, by a keeper that is alive. */
+  readonly up: boolean
+  /** Up, or not for longer than failInterval. */
+  readonly healthy: boolean
+  readonly convergence: Convergence
+  readonly validity: Validity
+  readonly verdict: "good" | "converging" | "failed"
+  /** Stuck behind WAL that the primary no longer has (D-37). */
+  readonly starved: boolean
+  readonly position: LSN
+}
+
+export interface ProxyFact {
+  readonly uid: ProxyUID
+  readonly info: ProxyInfo
+  /** It may be forwarding: its last sign of life is younger than its own timeout allows. */
+  readonly active: boolean
+}
+
+export interface Facts {
+  readonly spec: FullSpec
+  readonly failInterval: Millis
+  readonly keepers: ReadonlyMap<KeeperUID, KeeperFact>
+  readonly dbs: ReadonlyMap<DBUID, DBFact>
+  readonly proxies: readonly ProxyFact[]
+  readonly primary: DBFact | null
+}
+
+export function observe(snapshot: Snapshot, memory: Memory, now: Now): Facts {
+  const spec = withDefaults(snapshot.data.cluster.spec)
+  const failInterval = silenceLimit(spec)
+  const keepers = new Map<KeeperUID, KeeperFact>()
+  for (const uid of new Set([...snapshot.data.keepers.keys(), ...memory.keepers.keys()]))
+    keepers.set(uid, keeperFact(uid, snapshot, memory, failInterval, now))
+  const { data } = snapshot
+  const primary = data.dbs.get(data.cluster.status.master) ?? null
+  const dbs = new Map<DBUID, DBFact>()
+  for (const db of sortedValues(data.dbs)) {
+    const keeper = keepers.get(db.spec.keeperUID)
+    if (keeper === undefined) continue // a dangling reference: the reducers drop such a DB
+    dbs.set(db.uid, dbFact(db, keeper, primary, spec, failInterval, memory, now))
+  }
+  return {
+    spec,
+    failInterval,
+    keepers,
+    dbs,
+    proxies: [...memory.proxies]
+      .map(([uid, seen]) => proxyFact(uid, seen, snapshot, now))
+      .toSorted(by((proxy) => proxy.uid, byText)),
+    primary: primary === null ? null : (dbs.get(primary.uid) ?? null),
+  }
+}
+
+/** Go adds up to one sleepInterval before its timer starts; a failInterval shorter than two heartbeats would see ghosts. */
+function silenceLimit(spec: FullSpec): Millis {
+  const [fail, sleep] = [toMillis(spec.failInterval), toMillis(spec.sleepInterval)]
+  return fail >= 2 * sleep ? fail : millis(fail + 2 * sleep)
+}
+
+function keeperFact(
+  uid: KeeperUID,
+  { data }: Snapshot,
+  memory: Memory,
+  failInterval: Millis,
+  now: Now,
+): KeeperFact {
+  const keeper = data.keepers.get(uid) ?? null
+  const seen = memory.keepers.get(uid)
+  const ours = seen !== undefined && seen.info.clusterUID === data.cluster.uid ? seen : null
+  const silentFor = millis(ours === null ? Infinity : now.mono - ours.since)
+  const silent = silentFor > failInterval
+  return {
+    uid,
+    keeper,
+    info: ours?.info ?? null,
+    silentFor,
+    since: ours?.since ?? millis(-Infinity),
+    alive: ours !== null && ours.heard && !silent,
+    failed: silent || keeper?.status.forceFail === true,
+    obeys: ours?.info.capabilities.includes(capabilities.certificate) === true,
+  }
+}
+
+function dbFact(
+  db: DB,
+  keeper: KeeperFact,
+  primary: DB | null,
+  spec: FullSpec,
+  failInterval: Millis,
+  memory: Memory,
+  now: Now,
+): DBFact {
+  const state = (keeper.info === null ? undefined : stateOf(db, memory.keepers)) ?? null
+  const ailingSince = memory.ailing.get(db.uid)
+  const healthy =
+    !keeper.failed && (ailingSince === undefined || now.mono - ailingSince <= failInterval)
+  const up = state?.healthy === true && keeper.alive
+  const convergence = convergenceOf(db, spec, memory, now)
+  const reported = reportedBranch(db, state)
+  const validity = validityOf(reported, primary, memory)
+  const kind = isMasterType(db) ? "master" : "standby"
+  const settled = convergence === "converged" && healthy && validity !== "unknown"
+  const verdict =
+    keeper.failed || convergence === "failed" || (convergence === "converged" && !healthy)
+      ? "failed"
+      : settled
+        ? "good"
+        : "converging"
+  return {
+    uid: db.uid,
+    db,
+    kind,
+    keeper,
+    state,
+    up,
+    healthy,
+    convergence,
+    validity,
+    verdict,
+    starved: kind === "standby" && isStarved(db, state, primary, memory),
+    position: reported.xLogPos,
+  }
+}
+
+interface Reported {
+  readonly systemID: string
+  readonly generation: number
+  readonly timelineID: number
+  readonly timelinesHistory: DB["status"]["timelinesHistory"]
+  readonly xLogPos: LSN
+}
+/** What the keeper says now, else what the document remembers. */
+const reportedBranch = (db: DB, state: PostgresState | null): Reported =>
+  state?.healthy === true
+    ? state
+    : { ...db.status, systemID: db.status.systemdID, generation: db.status.currentGeneration }
+
+/** The limit for a DB to apply its generation; null = none (5.5). */
+export function convergenceLimit(db: DB, spec: FullSpec): Millis | null {
+  const copying = db.generation === 1 && db.spec.initMode === "resync"
+  const limit = toMillis(copying ? spec.syncTimeout : spec.convergenceTimeout)
+  return copying && limit === 0 ? null : limit
+}
+
+function convergenceOf(db: DB, spec: FullSpec, memory: Memory, now: Now): Convergence {
+  const pending = memory.converging.get(db.uid)
+  if (pending === undefined) return "converged"
+  const limit = convergenceLimit(db, spec)
+  return limit !== null && now.mono - pending.since > limit ? "failed" : "converging"
+}
+
+function validityOf(own: Reported, primary: DB | null, memory: Memory): Validity {
+  if (own.generation === 0 || primary === null) return "unknown"
+  const main = reportedBranch(primary, stateOf(primary, memory.keepers) ?? null)
+  if (own.systemID !== "" && main.systemID !== "" && own.systemID !== main.systemID) return "invalid"
+  return diverged(main, own) ? "invalid" : "valid"
+}
+
+/** More than ten reports of one position, behind the primary, whose WAL begins later than what is needed (canSync, 5.5). */
+function isStarved(db: DB, state: PostgresState | null, primary: DB | null, memory: Memory): boolean {
+  if (state === null || !state.healthy || primary === null || db.generation === 1) return false
+  const main = stateOf(primary, memory.keepers)
+  if (main === undefined || main.olderWalFile === "" || main.xLogPos === state.xLogPos) return false
+  const times = memory.stalled.get(db.uid)?.times ?? 0
+  return times > 10 && !hasWalFor(main.olderWalFile, state.xLogPos)
+}
+
+/**
+ * A proxy of ours counts its timeout from the beginning of its last good check, which is not later than the publish we saw; clock
+ * rates may differ by 5 %. A Go proxy gets twice its timeout (P2).
+ */
+function proxyFact(uid: ProxyUID, seen: Seen<ProxyInfo>, { infos }: Snapshot, now: Now): ProxyFact {
+  const timeout = seen.info.ProxyTimeout / 1e6
+  const allowance = seen.info.capabilities.includes(capabilities.promptTimeout) ? 1.05 * timeout : 2 * timeout
+  const young = now.mono - seen.since <= allowance
+  // A key that is gone was withdrawn by a proxy that had cut, or expired, which takes longer than any timeout (3.1).
+  return { uid, info: seen.info, active: young && infos.proxies.has(uid) }
+}
+
+/** The furthest position that the primary is known to have had. */
+export const knownEnd = (primary: DBFact): LSN =>
+  maxLsn(
+    primary.db.status.xLogPos,
+    maxLsn(primary.position, primary.keeper.info?.certificate?.finalLSN ?? zeroLsn),
+  )

@@ -1,0 +1,44 @@
+/**
+ * The proxies' gate (G9, W3, N5): opened only to a primary that is healthy, has applied its specification, accepts writes and is the
+ * system we know, and only when no proxy can still be forwarding by an older gate (D-04, D-78 never exist here).
+ */
+import { byText, sameSet } from "#base/order.ts"
+import type { DBFact, Facts } from "./facts.ts"
+import { type Reducer, withGate } from "./round.ts"
+import { unacknowledged } from "./primary.ts"
+
+export const keepGate =
+  (primary: DBFact): Reducer =>
+  (data, round) => {
+    const { spec } = data.proxy
+    const enabled = round.facts.proxies
+      .filter((proxy) => proxy.active)
+      .map((proxy) => proxy.uid)
+      .toSorted(byText)
+    if (spec.masterDbUid === primary.uid) {
+      round.over("gate.waiting")
+      if (sameSet(enabled, spec.enabledProxies)) return data
+      round.say("gate.proxies", { proxies: enabled.join(",") })
+      return withGate(data, { ...spec, enabledProxies: enabled })
+    }
+    const missing = [...unready(primary, round.facts), ...unacknowledged(data, round.facts).map((uid) => `proxy ${uid}`)]
+    if (missing.length > 0) {
+      round.sayOnce("gate.waiting", { db: primary.uid, missing: missing.join(", ") })
+      return data
+    }
+    round.over("gate.waiting")
+    round.say("gate.opened", { db: primary.uid, keeper: primary.keeper.uid, proxies: enabled.join(",") })
+    return withGate(data, { masterDbUid: primary.uid, enabledProxies: enabled })
+  }
+
+/** What the primary still lacks. A Go keeper does not publish `inRecovery`; its word for converged is all there is. */
+export function unready(primary: DBFact, facts: Facts): string[] {
+  const { state, db } = primary
+  const missing: string[] = []
+  if (!primary.up) missing.push("a healthy PostgreSQL")
+  if (primary.convergence !== "converged") missing.push("its specification applied")
+  if (state?.inRecovery === true && facts.spec.role === "master") missing.push("the end of recovery")
+  if (state !== null && state.systemID !== "" && db.status.systemdID !== "" && state.systemID !== db.status.systemdID)
+    missing.push(`system identifier ${db.status.systemdID}`)
+  return missing
+}

@@ -1,0 +1,97 @@
+/**
+ * The phase `initializing`: one keeper gets the first DB and brings the data into being (reference 5.6; D-28, D-30, D-31). Standbys and
+ * gate come after it.
+ */
+import { toMillis } from "#base/duration.ts"
+import { type ClusterData, type DB, type DBSpec, emptyDB } from "#model/cluster.ts"
+import { type DBUID, type Generation, type KeeperUID, keeperUID, newDB, newEpoch } from "#model/ids.ts"
+import { external } from "./derive.ts"
+import type { DBFact } from "./facts.ts"
+import { type Reducer, type Round, withDB, withSpec, withStatus } from "./round.ts"
+
+export const initialize: Reducer = (data, round) => {
+  const uid = data.cluster.status.master
+  const fact = round.facts.dbs.get(uid)
+  if (uid === "" || !data.dbs.has(uid)) return begin(data, round)
+  if (fact === undefined) return data
+  if (fact.convergence === "converged" && fact.up) return finish(data, round, fact)
+  return timedOut(fact, round) ? giveUp(data, round, fact) : data
+}
+
+function begin(data: ClusterData, round: Round): ClusterData {
+  const keeper = chooseKeeper(data, round)
+  if (keeper === null) return data
+  round.over("cluster.waiting")
+  round.say("cluster.initializing", { keeper, mode: round.facts.spec.initMode ?? "" })
+  const db: DB = {
+    ...emptyDB,
+    uid: newDB(round.random),
+    generation: 1 as Generation, // Go's first
+    spec: firstSpec(keeper, round),
+  }
+  return withStatus(withDB(data, db), { master: db.uid })
+}
+
+/** By uid, so that it is no matter of chance; keepers on which it failed before come last. */
+function chooseKeeper(data: ClusterData, round: Round): KeeperUID | null {
+  const { facts, memory } = round
+  const named = facts.spec.initMode === "existing" ? facts.spec.existingConfig?.keeperUID : undefined
+  const able = [...facts.keepers.values()].filter(
+    (fact) =>
+      data.keepers.has(fact.uid) &&
+      fact.alive &&
+      !fact.failed &&
+      (named === undefined ? fact.keeper?.status.canBeMaster !== false && fact.info?.canBeMaster !== false : fact.uid === named),
+  )
+  const [first] = able.toSorted(
+    (a, b) =>
+      Number(memory.failedInit.has(a.uid)) - Number(memory.failedInit.has(b.uid)) || (a.uid < b.uid ? -1 : 1),
+  )
+  if (first !== undefined) return first.uid
+  round.sayOnce("cluster.waiting", { keeper: keeperUID(named ?? "any") })
+  return null
+}
+
+function firstSpec(keeper: KeeperUID, { facts }: Round): DBSpec {
+  const { spec } = facts
+  const base: DBSpec = {
+    ...emptyDB.spec,
+    keeperUID: keeper,
+    followers: [],
+    includePreviousConfig: spec.mergePgParameters,
+    initMode: spec.initMode === "existing" ? "existing" : spec.initMode === "pitr" ? "pitr" : "new",
+    role: "master",
+    ...(spec.initMode === "new" && spec.newConfig !== undefined ? { newConfig: spec.newConfig } : {}),
+    ...(spec.initMode === "pitr" && spec.pitrConfig !== undefined ? { pitrConfig: spec.pitrConfig } : {}),
+  }
+  if (spec.role !== "standby") return base
+  return { ...base, role: "standby", followConfig: { ...external(spec), dbuid: "" as DBUID } } // nobody of this cluster
+}
+
+/** The first primary works: its own parameters become the cluster's where asked (6.7), and the normal phase begins. */
+function finish(data: ClusterData, round: Round, fact: DBFact): ClusterData {
+  const { spec } = round.facts
+  round.say("cluster.initialized", { db: fact.uid, keeper: fact.keeper.uid })
+  const merged: ClusterData =
+    spec.mergePgParameters && fact.state !== null
+      ? { ...data, cluster: { ...data.cluster, spec: { ...data.cluster.spec, pgParameters: fact.state.pgParameters } } }
+      : data
+  return withStatus(withSpec(merged, fact.uid, { initMode: "none", includePreviousConfig: false }), {
+    phase: "normal",
+    primaryEpoch: newEpoch(round.random),
+  })
+}
+
+function timedOut(fact: DBFact, { facts, memory, now }: Round): boolean {
+  if (facts.spec.initMode !== "new") return false // an operator's data: never given up by a timer
+  const pending = memory.converging.get(fact.uid) ?? null
+  const ailing = memory.ailing.get(fact.uid) ?? null
+  const since = pending?.since ?? ailing
+  return since !== null && now.mono - since > toMillis(facts.spec.initTimeout)
+}
+
+function giveUp(data: ClusterData, round: Round, fact: DBFact): ClusterData {
+  round.say("cluster.failed", { db: fact.uid, keeper: fact.keeper.uid })
+  round.initFailedOn(fact.keeper.uid)
+  return withStatus({ ...data, dbs: new Map() }, { master: "" as DBUID }) // nobody yet
+}

@@ -1,0 +1,198 @@
+/**
+ * What a sentinel remembers between rounds, and how watching moves it.
+ *
+ * Every sentinel watches all the time, so a new leader starts with warm timers (D-27). Only what was *read* moves the watching part:
+ * nothing in it refers to a document that may not have been written (D-22). The deciding part (`failedInit`, `said`) moves with a
+ * committed write. Silence counts only over time in which this sentinel read the store: after a gap every timer starts again (W6).
+ */
+import type { Millis, Now } from "#base/brand.ts"
+import { millis } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
+import type { ClusterData, DB } from "#model/cluster.ts"
+import type { DBUID, Epoch, Generation, InfoUID, KeeperUID, ProxyUID } from "#model/ids.ts"
+import type { Infos, KeeperInfo, ProxyInfo } from "#model/info.ts"
+import { withDefaults } from "#model/spec.ts"
+
+/** One consistent look at the store. */
+export interface Snapshot {
+  readonly data: ClusterData
+  readonly infos: Infos
+}
+
+/** The last change of a publisher's infoUID that this sentinel saw. */
+export interface Seen<Info> {
+  readonly infoUID: InfoUID
+  readonly info: Info
+  readonly since: Millis
+  /** It changed while we watched: what was there when we came may be a leftover. */
+  readonly heard: boolean
+}
+
+export interface Memory {
+  readonly readAt: Millis | null
+  readonly keepers: ReadonlyMap<KeeperUID, Seen<KeeperInfo>>
+  readonly proxies: ReadonlyMap<ProxyUID, Seen<ProxyInfo>>
+  /** DBs that are not reported healthy, and since when. */
+  readonly ailing: ReadonlyMap<DBUID, Millis>
+  /** DBs whose present generation is not applied yet, and since when. */
+  readonly converging: ReadonlyMap<DBUID, Pending>
+  /** How often in a row a standby reported the same position (canSync). */
+  readonly stalled: ReadonlyMap<DBUID, Stalled>
+  readonly fence: Fence | null
+  /** Keepers on which initialisation failed: others go first. Moves with a committed write. */
+  readonly failedInit: ReadonlySet<KeeperUID>
+  /** What was last said of a lasting condition, so that it is said once. Moves with a committed write. */
+  readonly said: ReadonlyMap<string, string>
+  readonly writtenAt: Millis | null
+}
+export interface Pending {
+  readonly generation: Generation
+  readonly since: Millis
+}
+export interface Stalled {
+  readonly infoUID: InfoUID
+  readonly position: bigint
+  readonly times: number
+}
+/** The revocation in hand (W1), as this sentinel followed it. */
+export interface Fence {
+  readonly epoch: Epoch
+  /** First read of the revoked view. */
+  readonly since: Millis
+  /** First read that proved the old primary ended; null until then. Positions count from here on (W2). */
+  readonly fencedAt: Millis | null
+}
+
+export const emptyMemory: Memory = {
+  readAt: null,
+  keepers: new Map(),
+  proxies: new Map(),
+  ailing: new Map(),
+  converging: new Map(),
+  stalled: new Map(),
+  fence: null,
+  failedInit: new Set(),
+  said: new Map(),
+  writtenAt: null,
+}
+
+/** A read failed: whatever is silent from now on may be silent only to us. */
+export const interrupt = (memory: Memory): Memory => ({ ...memory, readAt: null })
+
+/** Time without a successful read that counts as a gap. */
+const gapLimit = (sleepInterval: Millis): number => 3 * sleepInterval + 1000
+
+/** Takes one successful read in. `fenced` is settled later in the round, from the facts. */
+export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
+  const spec = withDefaults(snapshot.data.cluster.spec)
+  const { mono } = now
+  const gap =
+    memory.readAt === null || mono - memory.readAt > gapLimit(toMillis(spec.sleepInterval))
+  const base = gap ? restarted(memory, mono) : memory
+  const { infos, data } = snapshot
+  const keepers = see(base.keepers, infos.keepers, (info) => info.infoUID, mono)
+  return {
+    ...base,
+    readAt: mono,
+    keepers,
+    proxies: see(base.proxies, infos.proxies, (info) => info.infoUID, mono),
+    ailing: timers(data, base.ailing, (db) => !reportsHealthy(db, keepers), mono),
+    converging: pendings(data, base.converging, keepers, mono),
+    stalled: stalls(data, base.stalled, keepers),
+    fence: fence(data, base.fence, mono),
+  }
+}
+
+const restarted = (memory: Memory, mono: Millis): Memory => ({
+  ...memory,
+  keepers: mapValues(memory.keepers, (seen) => ({ ...seen, since: mono, heard: false })),
+  proxies: mapValues(memory.proxies, (seen) => ({ ...seen, since: mono, heard: false })),
+  ailing: mapValues(memory.ailing, () => mono),
+  converging: mapValues(memory.converging, (pending) => ({ ...pending, since: mono })),
+  fence: memory.fence && { ...memory.fence, since: mono, fencedAt: null },
+})
+
+const mapValues = <K, V>(map: ReadonlyMap<K, V>, change: (value: V) => V): ReadonlyMap<K, V> =>
+  new Map([...map].map(([key, value]) => [key, change(value)]))
+
+/**
+ * A publisher that vanished stays known with its last info: an expired key proves nothing more than silence does. Whoever
+ * has been gone for long is forgotten, so that the map does not grow for ever.
+ */
+function see<U, Info>(
+  before: ReadonlyMap<U, Seen<Info>>,
+  infos: ReadonlyMap<U, Info>,
+  infoUID: (info: Info) => InfoUID,
+  mono: Millis,
+): ReadonlyMap<U, Seen<Info>> {
+  const after = new Map([...before].filter(([, seen]) => mono - seen.since < forgetAfter))
+  for (const [uid, info] of infos) {
+    const last = before.get(uid)
+    if (last === undefined) after.set(uid, { infoUID: infoUID(info), info, since: mono, heard: false })
+    else if (last.infoUID !== infoUID(info))
+      after.set(uid, { infoUID: infoUID(info), info, since: mono, heard: true })
+    else after.set(uid, { ...last, info })
+  }
+  return after
+}
+const forgetAfter = millis(3_600_000)
+
+/** The state that a keeper publishes of this very DB. */
+export const stateOf = (db: DB, keepers: Memory["keepers"]): KeeperInfo["postgresState"] => {
+  const state = keepers.get(db.spec.keeperUID)?.info.postgresState
+  return state?.uid === db.uid ? state : undefined
+}
+const reportsHealthy = (db: DB, keepers: Memory["keepers"]): boolean =>
+  stateOf(db, keepers)?.healthy === true
+
+function timers(
+  data: ClusterData,
+  before: ReadonlyMap<DBUID, Millis>,
+  runs: (db: DB) => boolean,
+  mono: Millis,
+): ReadonlyMap<DBUID, Millis> {
+  const after = new Map<DBUID, Millis>()
+  for (const db of data.dbs.values()) if (runs(db)) after.set(db.uid, before.get(db.uid) ?? mono)
+  return after
+}
+
+function pendings(
+  data: ClusterData,
+  before: ReadonlyMap<DBUID, Pending>,
+  keepers: Memory["keepers"],
+  mono: Millis,
+): ReadonlyMap<DBUID, Pending> {
+  const after = new Map<DBUID, Pending>()
+  for (const db of data.dbs.values()) {
+    if (stateOf(db, keepers)?.generation === db.generation) continue
+    const last = before.get(db.uid)
+    const same = last !== undefined && last.generation === db.generation
+    after.set(db.uid, same ? last : { generation: db.generation, since: mono })
+  }
+  return after
+}
+
+function stalls(
+  data: ClusterData,
+  before: ReadonlyMap<DBUID, Stalled>,
+  keepers: Memory["keepers"],
+): ReadonlyMap<DBUID, Stalled> {
+  const after = new Map<DBUID, Stalled>()
+  for (const db of data.dbs.values()) {
+    const seen = keepers.get(db.spec.keeperUID)
+    const state = stateOf(db, keepers)
+    if (seen === undefined || state === undefined) continue
+    const last = before.get(db.uid)
+    if (last === undefined || last.position !== state.xLogPos)
+      after.set(db.uid, { infoUID: seen.infoUID, position: state.xLogPos, times: 0 })
+    else if (last.infoUID === seen.infoUID) after.set(db.uid, last)
+    else after.set(db.uid, { ...last, infoUID: seen.infoUID, times: last.times + 1 })
+  }
+  return after
+}
+
+function fence(data: ClusterData, before: Fence | null, mono: Millis): Fence | null {
+  const { primaryRevoked, primaryEpoch } = data.cluster.status
+  if (!primaryRevoked) return null
+  return before?.epoch === primaryEpoch ? before : { epoch: primaryEpoch, since: mono, fencedAt: null }
+}

@@ -1,0 +1,161 @@
+/**
+ * Which standbys the cluster has (N1, N8-N15, N20; defects D-21, D-24, D-25). Runs while the primary is healthy and converged: what is
+ * removed here is only an assignment; the keeper keeps the files until a new copy has proved itself (N3).
+ */
+import { millis } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
+import { by, byNumber, byText, descending, firstOf, sortedValues } from "#base/order.ts"
+import { type ClusterData, type DB, emptyDB } from "#model/cluster.ts"
+import { type Generation, type KeeperUID, newDB } from "#model/ids.ts"
+import { byAdvance } from "./candidates.ts"
+import type { DBFact } from "./facts.ts"
+import { type Reducer, type Round, inOrder, withDB, withSpec, withoutDB } from "./round.ts"
+
+/** Standbys in place of `primary`'s other DBs, as many as wanted. */
+export const keepStandbys = (primary: DBFact): Reducer =>
+  inOrder(settle, removeUseless(primary), removeSurplus(primary), add(primary), follow(primary))
+
+/** A copy that works needs no way of coming into being any more (N11). */
+const settle: Reducer = (data, { facts }) => {
+  let next = data
+  for (const fact of facts.dbs.values())
+    if (fact.kind === "standby" && fact.verdict === "good") next = withSpec(next, fact.uid, { initMode: "none" })
+  return next
+}
+
+function remove(data: ClusterData, round: Round, fact: DBFact, why: string): ClusterData {
+  round.say("db.removed", { db: fact.uid, keeper: fact.keeper.uid, why })
+  return withoutDB(data, fact.uid)
+}
+
+/** Old primaries once the new one serves, copies with another history, copies whose WAL is gone (N8-N10). */
+const removeUseless =
+  (primary: DBFact): Reducer =>
+  (data, round) => {
+    const serves = data.proxy.spec.masterDbUid === primary.uid
+    let next = data
+    for (const fact of round.facts.dbs.values()) {
+      if (fact.uid === primary.uid) continue
+      if (fact.kind === "master" && serves) next = remove(next, round, fact, "it was primary before")
+      else if (fact.kind === "standby" && fact.validity === "invalid")
+        next = remove(next, round, fact, "its history is not the primary's")
+      else if (fact.starved) next = remove(next, round, fact, "the primary no longer has the WAL that it needs")
+    }
+    return next
+  }
+
+const standbysOf = (data: ClusterData, round: Round, primary: DBFact): DBFact[] =>
+  [...round.facts.dbs.values()].filter(
+    (fact) => fact.kind === "standby" && fact.uid !== primary.uid && data.dbs.has(fact.uid),
+  )
+
+/** With enough good ones: first who is not good goes, then the good ones above the limit; synchronous ones stay (N13). */
+const removeSurplus =
+  (primary: DBFact): Reducer =>
+  (data, round) => {
+    const wanted = round.facts.spec.maxStandbysPerSender
+    const required = new Set(data.dbs.get(primary.uid)?.spec.synchronousStandbys ?? [])
+    const all = standbysOf(data, round, primary)
+    const good = all.filter((fact) => fact.verdict === "good")
+    if (good.length < wanted) return data
+    let next = data
+    for (const fact of all)
+      if (fact.verdict !== "good" && !required.has(fact.uid))
+        next = remove(next, round, fact, "enough other standbys are good")
+    const spare = good.filter((fact) => !required.has(fact.uid)).toSorted(leastUseful)
+    for (const fact of spare.slice(0, Math.max(0, good.length - wanted)))
+      next = remove(next, round, fact, "there are more standbys than maxStandbysPerSender")
+    return next
+  }
+
+/** Who may not become primary, then who is furthest behind, then by uid: never by chance (D-25). */
+const leastUseful = firstOf<DBFact>(
+  by((fact) => Number(fact.keeper.keeper?.status.canBeMaster !== false), byNumber),
+  descending(byAdvance),
+)
+
+/** Every copy in the making counts, also one that cannot be judged yet (D-24), and the difference never wraps (D-21). */
+const add =
+  (primary: DBFact): Reducer =>
+  (data, round) => {
+    const present = standbysOf(data, round, primary).filter((fact) => fact.verdict !== "failed")
+    const missing = Math.max(0, round.facts.spec.maxStandbysPerSender - present.length)
+    let next = data
+    for (const keeper of freeKeepers(data, round).slice(0, missing)) {
+      const db = newStandby(keeper, round)
+      round.say("db.added", { db: db.uid, keeper })
+      next = withDB(next, db)
+    }
+    return next
+  }
+
+/** Keepers that are alive and have no DB, by uid. */
+export function freeKeepers(data: ClusterData, round: Round): KeeperUID[] {
+  const taken = new Set([...data.dbs.values()].map((db) => db.spec.keeperUID))
+  return [...round.facts.keepers.values()]
+    .filter((fact) => data.keepers.has(fact.uid) && fact.alive && !fact.failed && !taken.has(fact.uid))
+    .map((fact) => fact.uid)
+    .toSorted(byText)
+}
+
+const newStandby = (keeper: KeeperUID, round: Round): DB => ({
+  ...emptyDB,
+  uid: newDB(round.random),
+  generation: 1 as Generation, // Go's first
+  spec: { ...emptyDB.spec, keeperUID: keeper, initMode: "resync", role: "standby", followers: [] },
+})
+
+/** Every standby follows the primary, and the primary knows all of them (N15, N20). */
+const follow =
+  (primary: DBFact): Reducer =>
+  (data) => {
+    let next = data
+    const followers: DB[] = []
+    for (const db of sortedValues(data.dbs)) {
+      if (db.uid === primary.uid || db.spec.role === "master" || db.spec.followConfig?.type === "external") continue
+      followers.push(db)
+      next = withSpec(next, db.uid, {
+        role: "standby",
+        followers: [],
+        followConfig: { type: "internal", dbuid: primary.uid },
+        synchronousReplication: false,
+        synchronousStandbys: null,
+        externalSynchronousStandbys: null,
+      })
+    }
+    return withSpec(next, primary.uid, { followers: followers.map((db) => db.uid).toSorted(byText) })
+  }
+
+/**
+ * Keepers that have been dead for long and hold no DB are forgotten (N1). The document's wall-clock time decides, but only of one
+ * that is silent for this sentinel too (D-35).
+ */
+export const forgetDead: Reducer = (data, round) => {
+  const limit = toMillis(round.facts.spec.deadKeeperRemovalInterval)
+  const taken = new Set([...data.dbs.values()].map((db) => db.spec.keeperUID))
+  const keepers = new Map(data.keepers)
+  for (const keeper of sortedValues(data.keepers)) {
+    const fact = round.facts.keepers.get(keeper.uid)
+    if (taken.has(keeper.uid) || fact?.failed !== true) continue
+    if (wallMillis(round.now.wall) - wallMillis(keeper.status.lastHealthyTime) <= limit) continue
+    round.say("keeper.removed", { keeper: keeper.uid })
+    keepers.delete(keeper.uid)
+  }
+  return keepers.size === data.keepers.size ? data : { ...data, keepers }
+}
+
+/** Milliseconds since 1970 of an RFC 3339 time; `Date` is banned on this floor, so the calendar is computed (civil days). */
+export function wallMillis(time: string): number {
+  const match = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))$/.exec(time)
+  if (match === null) return millis(0)
+  const [, y, mo, d, h, mi, s, fraction = "0", sign = "+", oh = "0", om = "0"] = match
+  const month = Number(mo)
+  const year = Number(y) - (month <= 2 ? 1 : 0)
+  const era = Math.floor(year / 400)
+  const yearOfEra = year - era * 400
+  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + Number(d) - 1
+  const days = era * 146_097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468
+  const offset = (Number(oh) * 60 + Number(om)) * (sign === "-" ? -1 : 1)
+  const seconds = days * 86_400 + Number(h) * 3600 + (Number(mi) - offset) * 60 + Number(s)
+  return seconds * 1000 + Math.floor(Number(`0.${fraction}`) * 1000)
+}

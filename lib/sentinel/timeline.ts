@@ -1,0 +1,38 @@
+/**
+ * Which copies of the data belong together: the rules of reference 5.5 on timelines and their switch points.
+ */
+import type { LSN } from "#base/lsn.ts"
+import type { DBStatus } from "#model/cluster.ts"
+
+/** A position in the history of a system, as a DB reports it. */
+export type Branch = Pick<DBStatus, "timelineID" | "timelinesHistory"> & { readonly xLogPos: LSN }
+
+/**
+ * True when `other` left the history of `followed`: it holds WAL that `followed` does not have and never will. A history entry that is
+ * missing on either side proves nothing (D-26: Go publishes only the last two).
+ */
+export function diverged(followed: Branch, other: Branch): boolean {
+  if (followed.timelineID < other.timelineID) return true
+  if (followed.timelineID === other.timelineID) {
+    const mine = switchOf(followed, followed.timelineID - 1)
+    const theirs = switchOf(other, other.timelineID - 1)
+    return mine !== undefined && theirs !== undefined && mine !== theirs
+  }
+  const left = switchOf(followed, other.timelineID)
+  return left !== undefined && left < other.xLogPos
+}
+
+const switchOf = (branch: Branch, timeline: number): LSN | undefined =>
+  branch.timelinesHistory.find((entry) => entry.timelineID === timeline)?.switchPoint
+
+const segmentBytes = 16n * 1024n * 1024n
+
+/**
+ * Whether the primary still has the WAL that a standby needs (5.5). Segment names are compared without their timeline; only
+ * segments of 16 MiB are reported.
+ */
+export function hasWalFor(olderWalFile: string, position: LSN): boolean {
+  const hex = (n: bigint): string => n.toString(16).toUpperCase().padStart(8, "0")
+  const needed = hex(position >> 32n) + hex((position & 0xffff_ffffn) / segmentBytes)
+  return needed >= olderWalFile.slice(8, 24)
+}

@@ -1,0 +1,220 @@
+/**
+ * A cluster seen by one leader, in a test: keepers and proxies publish what the test says, time moves when the test says, and each
+ * tick is one round of the real brain on the document that the last round wrote. Nothing waits.
+ */
+import { expect } from "bun:test"
+import { type Millis, type Time, millis } from "#base/brand.ts"
+import { lsn } from "#base/lsn.ts"
+import { type ClusterData, type DB, decodeClusterData, encodeClusterData, newClusterData } from "#model/cluster.ts"
+import { decodeJson } from "#model/codec.ts"
+import type { Event, EventCode } from "#model/events.ts"
+import type { ClusterUID, DBUID, Generation, InfoUID, KeeperUID, ProxyUID } from "#model/ids.ts"
+import { type Certificate, KeeperInfo, type PostgresState, PostgresState as PostgresStateKind, ProxyInfo, capabilities } from "#model/info.ts"
+import { type Spec, emptySpec } from "#model/spec.ts"
+import { duration } from "#base/duration.ts"
+import { decide } from "#sentinel/decide.ts"
+import { type Memory, emptyMemory, watch } from "#sentinel/memory.ts"
+import { brokenRules } from "#sentinel/invariants.ts"
+
+export const testSpec: Spec = {
+  ...emptySpec,
+  initMode: "new",
+  sleepInterval: duration(1000),
+  failInterval: duration(3000),
+  proxyTimeout: duration(3000),
+  proxyCheckInterval: duration(1000),
+  convergenceTimeout: duration(10_000),
+  initTimeout: duration(20_000),
+}
+
+interface Machine {
+  alive: boolean
+  postgres: boolean
+  canBeMaster: boolean
+  canSync: boolean
+  obeys: boolean
+  position: bigint
+  timeline: number
+  systemID: string
+  inRecovery: boolean | null
+  /** Which generation it says it applied; null = whatever the view wants. */
+  stuckAt: number | null
+  syncStandbys: DBUID[]
+  certificate: Certificate | null
+}
+
+export class World {
+  data: ClusterData
+  memory: Memory = emptyMemory
+  mono = 1_000_000
+  readonly machines = new Map<string, Machine>()
+  readonly proxies = new Map<string, { alive: boolean; acknowledges: boolean; generation: number }>()
+  readonly events: Event[] = []
+  private serial = 0
+
+  constructor(spec: Partial<Spec> = {}) {
+    this.data = newClusterData("c0ffee00" as ClusterUID, { ...testSpec, ...spec }, this.wall())
+  }
+
+  keeper(...uids: string[]): this {
+    for (const uid of uids)
+      this.machines.set(uid, {
+        alive: true,
+        postgres: true,
+        canBeMaster: true,
+        canSync: true,
+        obeys: true,
+        position: 1000n,
+        timeline: 1,
+        systemID: "7000000000000000001",
+        inRecovery: null,
+        stuckAt: null,
+        syncStandbys: [],
+        certificate: null,
+      })
+    return this
+  }
+  proxy(...uids: string[]): this {
+    for (const uid of uids) this.proxies.set(uid, { alive: true, acknowledges: true, generation: 0 })
+    return this
+  }
+  machine(uid: string): Machine {
+    const machine = this.machines.get(uid)
+    if (machine === undefined) throw new Error(`no keeper ${uid}`)
+    return machine
+  }
+  set(uid: string, change: Partial<Machine>): this {
+    Object.assign(this.machine(uid), change)
+    return this
+  }
+  spec(change: Partial<Spec>): this {
+    this.data = { ...this.data, cluster: { ...this.data.cluster, spec: { ...this.data.cluster.spec, ...change } } }
+    return this
+  }
+  status(change: Partial<ClusterData["cluster"]["status"]>): this {
+    this.data = { ...this.data, cluster: { ...this.data.cluster, status: { ...this.data.cluster.status, ...change } } }
+    return this
+  }
+  forceFail(uid: string): this {
+    const keeper = this.data.keepers.get(uid as KeeperUID)
+    if (keeper === undefined) throw new Error(`no keeper ${uid} in the document`)
+    const failed = { ...keeper, status: { ...keeper.status, forceFail: true } }
+    this.data = { ...this.data, keepers: new Map(this.data.keepers).set(keeper.uid, failed) }
+    return this
+  }
+
+  /** The keeper's DB. */
+  db(keeper: string): DB {
+    const found = [...this.data.dbs.values()].find((db) => db.spec.keeperUID === keeper)
+    if (found === undefined) throw new Error(`keeper ${keeper} has no DB`)
+    return found
+  }
+  uid = (keeper: string): DBUID => this.db(keeper).uid
+  hasDB = (keeper: string): boolean => [...this.data.dbs.values()].some((db) => db.spec.keeperUID === keeper)
+  primary(): string {
+    return this.data.dbs.get(this.data.cluster.status.master)?.spec.keeperUID ?? ""
+  }
+  gate(): string {
+    return this.data.dbs.get(this.data.proxy.spec.masterDbUid)?.spec.keeperUID ?? ""
+  }
+  revoked = (): boolean => this.data.cluster.status.primaryRevoked
+
+  /** One round: everybody publishes, a second passes, the leader decides. Returns the codes of what happened. */
+  tick(ms = 1000): EventCode[] {
+    this.mono += ms
+    const before = this.data
+    const snapshot = { data: this.data, infos: this.infos() }
+    const now = { mono: this.mono as Millis, wall: this.wall() }
+    this.memory = watch(this.memory, snapshot, now)
+    const decision = decide(snapshot, this.memory, now, this.mono)
+    if (decision.output.kind === "broken") throw new Error(decision.output.rules.join("; "))
+    if (decision.output.kind === "write") {
+      expect(brokenRules(before, decision.output.data)).toEqual([])
+      const text = encodeClusterData(decision.output.data)
+      const again = decodeClusterData(text)
+      if (again === null) throw new Error("null")
+      expect(encodeClusterData(again)).toBe(text)
+      this.data = again
+    }
+    this.memory = decision.memory
+    this.events.push(...decision.events)
+    return decision.events.map((e) => e.code)
+  }
+  ticks(n: number, ms = 1000): EventCode[] {
+    return Array.from({ length: n }, () => this.tick(ms)).flat()
+  }
+  /** Ticks until `done`, at most `limit` rounds. */
+  until(done: () => boolean, limit = 60, ms = 1000): this {
+    for (let i = 0; i < limit; i++) {
+      if (done()) return this
+      this.tick(ms)
+    }
+    throw new Error(`not reached after ${limit} rounds: ${encodeClusterData(this.data)}`)
+  }
+  /** From nothing to a serving cluster with every keeper a good standby. */
+  settled(): this {
+    return this.until(
+      () => this.gate() !== "" && [...this.machines.keys()].every((k) => this.hasDB(k)),
+    ).until(() => {
+      this.tick()
+      return [...this.data.dbs.values()].every((db) => db.status.currentGeneration === db.generation)
+    })
+  }
+
+  private wall = (): Time => new Date(this.mono).toISOString() as Time
+  private infos(): Parameters<typeof watch>[1]["infos"] {
+    const keepers = new Map<KeeperUID, KeeperInfo>()
+    for (const [uid, machine] of this.machines) {
+      if (!machine.alive) continue
+      keepers.set(uid as KeeperUID, this.keeperInfo(uid, machine))
+    }
+    const proxies = new Map<ProxyUID, ProxyInfo>()
+    for (const [uid, proxy] of this.proxies) {
+      if (!proxy.alive) continue
+      if (proxy.acknowledges) proxy.generation = this.data.proxy.generation
+      proxies.set(uid as ProxyUID, {
+        ...decodeJson(ProxyInfo, {}),
+        infoUID: `${this.serial++}` as InfoUID,
+        UID: uid as ProxyUID,
+        Generation: proxy.generation as Generation,
+        ProxyTimeout: 3e9,
+        capabilities: [capabilities.promptTimeout],
+      })
+    }
+    return { keepers, proxies, sentinels: new Map(), broken: [] }
+  }
+  private keeperInfo(uid: string, machine: Machine): KeeperInfo {
+    const state = this.hasDB(uid) ? this.postgresState(uid, machine) : undefined
+    return {
+      ...decodeJson(KeeperInfo, {}),
+      infoUID: `${this.serial++}` as InfoUID,
+      uid: uid as KeeperUID,
+      clusterUID: this.data.cluster.uid,
+      canBeMaster: machine.canBeMaster,
+      canBeSynchronousReplica: machine.canSync,
+      capabilities: machine.obeys ? [capabilities.certificate, capabilities.obeysMaster] : [],
+      ...(state === undefined ? {} : { postgresState: state }),
+      ...(machine.certificate === null ? {} : { certificate: machine.certificate }),
+    }
+  }
+  private postgresState(uid: string, machine: Machine): PostgresState {
+    const db = this.db(uid)
+    const isPrimary = this.data.cluster.status.master === db.uid
+    return {
+      ...decodeJson(PostgresStateKind, {}),
+      uid: db.uid,
+      generation: (machine.stuckAt ?? db.generation) as Generation,
+      listenAddress: "10.0.0.1",
+      port: "5432",
+      healthy: machine.postgres,
+      systemID: machine.systemID,
+      timelineID: machine.timeline,
+      xLogPos: lsn(machine.position),
+      inRecovery: machine.inRecovery ?? !isPrimary,
+      synchronousStandbys: machine.syncStandbys,
+    }
+  }
+}
+
+export const world = (spec: Partial<Spec> = {}): World => new World(spec)
+export const ms = (n: number): Millis => millis(n)
