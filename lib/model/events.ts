@@ -62,6 +62,7 @@ export const events = {
   "step.started": row("info", "A step of the plan begins."),
   "step.finished": row("info", "A step of the plan is done."),
   "step.failed": row("error", "A step of the plan failed; it is planned again."),
+  "start.failed": row("error", "failed to start postgres"),
   "step.aborted": row("info", "A running step was given up because the plan changed."),
   "step.progress": row("info", "How far a long step is."),
   "parameters.changed": row("info", "postgres parameters changed, reloading postgres instance"),

@@ -89,8 +89,8 @@ export const capabilities = {
   certificate: "certificate",
   /** keeper: runs as primary only the DB that `cluster.status.master` names. */
   obeysMaster: "obeys-master",
-  /** proxy: counts proxyTimeout from the beginning of the last good check's read. */
-  promptTimeout: "prompt-timeout",
+  /** proxy: forwards by no view older than the timeout that it publishes, counted from the start of the read. */
+  boundedView: "bounded-view",
 } as const
 
 /** Everything published by the components of a cluster, keyed by the UID inside the value. */

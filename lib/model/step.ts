@@ -44,6 +44,11 @@ export type Step =
   | { readonly kind: "save-divergent-wal"; readonly since: LSN }
   | { readonly kind: "rewind"; readonly source: Source }
   | { readonly kind: "write-config"; readonly files: ConfigFiles }
+  /**
+   * pg_hba.conf and the signal files alone, before a start with a temporary configuration: the instance's own postgresql.conf stays, its
+   * parameters are still to be captured.
+   */
+  | { readonly kind: "prepare"; readonly hba: string; readonly signal: ConfigFiles["signal"] }
   /** `temporary`: with the initialisation's own file, which includes postgresql.conf (4.2). */
   | { readonly kind: "start"; readonly temporary: string | null }
   | { readonly kind: "wait-ready"; readonly timeout: Millis }
@@ -101,6 +106,7 @@ export const steps: { readonly [K in StepKind]: Traits } = {
   "save-divergent-wal": long,
   rewind: { destructive: true, long: true },
   "write-config": quick,
+  prepare: quick,
   start: long,
   "wait-ready": long,
   "wait-recovered": long,

@@ -211,7 +211,7 @@ function isStarved(db: DB, state: PostgresState | null, primary: DB | null, memo
  */
 function proxyFact(uid: ProxyUID, seen: Seen<ProxyInfo>, { infos }: Snapshot, now: Now): ProxyFact {
   const timeout = seen.info.ProxyTimeout / 1e6
-  const allowance = seen.info.capabilities.includes(capabilities.promptTimeout) ? 1.05 * timeout : 2 * timeout
+  const allowance = seen.info.capabilities.includes(capabilities.boundedView) ? 1.05 * timeout : 2 * timeout
   const young = now.mono - seen.since <= allowance
   // A key that is gone was withdrawn by a proxy that had cut, or expired, which takes longer than any timeout (3.1).
   return { uid, info: seen.info, active: young && infos.proxies.has(uid) }

@@ -178,7 +178,7 @@ export class World {
         UID: uid as ProxyUID,
         Generation: proxy.generation as Generation,
         ProxyTimeout: 3e9,
-        capabilities: [capabilities.promptTimeout],
+        capabilities: [capabilities.boundedView],
       })
     }
     return { keepers, proxies, sentinels: new Map(), broken: [] }

@@ -1,0 +1,298 @@
+/**
+ * The proxy's loops: the check, the timeout watcher, and the store's watch that wakes the check.
+ * They read, ask the brain, and do its acts in order; they decide nothing.
+ *
+ * What must never be: forwarding by a view older than proxyTimeout, also when this process was
+ * suspended between the read and the act; forwarding by a check that began before the watcher
+ * fired; a generation published before its cut is done; a graceful end that leaves a session open
+ * or withdraws the info before the cut.
+ */
+import { type Millis, millis, never } from "#base/brand.ts"
+import { type Event, event } from "#model/events.ts"
+import { infoUID, proxyUID, type ProxyUID } from "#model/ids.ts"
+import { type ProxyInfo, capabilities } from "#model/info.ts"
+import type { Chance, Clock } from "#port/clock.ts"
+import type { Log } from "#port/log.ts"
+import type { Relay } from "#port/relay.ts"
+import { type Store, StoreError } from "#port/store.ts"
+import {
+  type Act,
+  type Announcement,
+  type Decision,
+  type Memory,
+  type View,
+  decide,
+  done,
+  expire,
+  failed,
+  isStale,
+  newMemory,
+} from "#proxy/brain.ts"
+import type { Destination } from "#proxy/gate.ts"
+
+import { bell, forever } from "./loop.ts"
+
+export interface ProxyPorts {
+  readonly store: Store
+  readonly relay: Relay
+  readonly clock: Clock
+  readonly chance: Chance
+  readonly log: Log
+}
+
+export interface ProxyOptions {
+  /** `--stop-listening`: close the listener after proxyTimeout without a good check. */
+  readonly stopListening: boolean
+  /** host:port as clients may use it, published for `status`. */
+  readonly listenAddress: string
+}
+
+/**
+ * This proxy forwards on no view older than the timeout that it publishes, counted from the start
+ * of the read, and publishes a generation only after its cut: a leader may count its silence from
+ * that timeout.
+ */
+export const proxyCapabilities: readonly string[] = [capabilities.boundedView]
+
+/** Timers stand still while a machine is suspended: the watcher looks at least this often. */
+const watcherPause = millis(500)
+const withdrawTimeout = millis(5_000)
+
+/**
+ * Runs until `signal` aborts; returns when every session is cut, the listener closed and the own
+ * info withdrawn.
+ */
+export async function runProxy(
+  ports: ProxyPorts,
+  options: ProxyOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store, clock, log } = ports
+  const proxy: Proxy = {
+    ...ports,
+    options,
+    signal,
+    self: proxyUID(ports.chance.uid()),
+    memory: newMemory(clock.now()),
+    destination: null,
+    checking: new AbortController(),
+    expiring: false,
+  }
+  const wake = bell()
+  const interval = (): Millis => proxy.memory.checkInterval
+  const watch = (): Promise<void> => store.watch("clusterdata", () => wake.ring(), signal)
+  const watchdog = (): Promise<void> => watchTimeout(proxy)
+  const loops = [
+    forever(
+      () => check(proxy),
+      () => wake.wait(clock, interval(), signal),
+      log,
+      signal,
+    ),
+    forever(watchdog, () => clock.sleep(untilTimeout(proxy), signal), log, signal),
+    forever(watch, () => clock.sleep(interval(), signal), log, signal),
+  ]
+  await aborted(signal)
+  await close(proxy) // at once; a check that still hangs finds the signal aborted and opens nothing
+  await ports.relay.unlisten()
+  await Promise.all(loops)
+  await withdraw(proxy)
+}
+
+/** One run of the proxy. Mutable: the loops below share it. */
+interface Proxy extends ProxyPorts {
+  readonly options: ProxyOptions
+  readonly signal: AbortSignal
+  readonly self: ProxyUID
+  memory: Memory
+  /** What the data plane was told last; null is closed. */
+  destination: Destination | null
+  /** The check under way; the watcher aborts it: nothing of it takes effect after its cut. */
+  checking: AbortController
+  expiring: boolean
+}
+
+/** What became of an act, and so of the check. `failed` counts like an unreadable store. */
+type Outcome =
+  | { readonly kind: "done" }
+  | { readonly kind: "failed"; readonly why: string }
+  | { readonly kind: "stale"; readonly why: string }
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve()
+    signal.addEventListener("abort", () => resolve(), { once: true })
+  })
+
+function say(proxy: Proxy, events: readonly Event[]): void {
+  for (const one of events) proxy.log.event(one)
+}
+
+async function close(proxy: Proxy): Promise<void> {
+  proxy.destination = null
+  await proxy.relay.apply({ kind: "closed" })
+}
+
+async function check(proxy: Proxy): Promise<void> {
+  await tryOnce(proxy)
+  // After a suspension, between two acts or inside one, the watcher's timer still sleeps, but its
+  // time may have come: a destination that was opened too late is cut here.
+  await watchTimeout(proxy)
+}
+
+async function tryOnce(proxy: Proxy): Promise<void> {
+  proxy.checking = new AbortController()
+  const signal = AbortSignal.any([proxy.signal, proxy.checking.signal])
+  const readAt = proxy.clock.now().mono
+  const view = await look(proxy.store, signal)
+  if (signal.aborted) return
+  const { self, destination } = proxy
+  const snapshot = { self, view, readAt, destination, listening: proxy.relay.listening }
+  const decision = decide(snapshot, proxy.memory, proxy.clock.now())
+  const outcome = await carryOut(proxy, decision, readAt, signal)
+  // The watcher or the end of the process has spoken meanwhile: this check never was.
+  if (signal.aborted) return
+  switch (outcome.kind) {
+    case "done":
+      proxy.memory = decision.memory
+      return say(proxy, decision.events)
+    case "failed": {
+      const { memory, events } = failed(proxy.memory, outcome.why)
+      proxy.memory = memory
+      return say(proxy, events)
+    }
+    case "stale":
+      return say(proxy, [event("proxy.stale", { error: outcome.why })])
+    default:
+      return never(outcome)
+  }
+}
+
+async function carryOut(
+  proxy: Proxy,
+  decision: Decision,
+  readAt: Millis,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  for (const act of decision.output.acts) {
+    if (signal.aborted) return { kind: "failed", why: "aborted" }
+    // Looked at again before each act, under both timeouts when one replaces the other (D-14).
+    const now = proxy.clock.now()
+    const old = isStale(readAt, proxy.memory, now) || isStale(readAt, decision.memory, now)
+    if (old && act.kind !== "cut") return { kind: "stale", why: `too old to ${act.kind}` }
+    const outcome = await perform(proxy, act, signal)
+    if (outcome.kind !== "done") return outcome
+    say(proxy, done(act))
+  }
+  return { kind: "done" }
+}
+
+async function perform(proxy: Proxy, act: Act, signal: AbortSignal): Promise<Outcome> {
+  const { relay, options } = proxy
+  switch (act.kind) {
+    case "cut":
+      await close(proxy)
+      break
+    case "forward":
+      proxy.destination = act.to
+      await relay.apply({ kind: "forward", ...act.to })
+      break
+    case "listen":
+      await relay.listen()
+      // The watcher or the end of the process may have wanted it closed meanwhile.
+      if (proxy.signal.aborted || (signal.aborted && options.stopListening)) await relay.unlisten()
+      break
+    case "unlisten":
+      await relay.unlisten()
+      break
+    case "publish":
+      return publish(proxy, act, signal)
+    default:
+      return never(act)
+  }
+  return { kind: "done" }
+}
+
+type Publish = Extract<Act, { readonly kind: "publish" }>
+
+async function publish(proxy: Proxy, act: Publish, signal: AbortSignal): Promise<Outcome> {
+  try {
+    const info = proxyInfo(proxy, act.info)
+    await proxy.store.publish({ kind: "proxy", info }, act.info.ttl, signal)
+  } catch (error) {
+    if (signal.aborted) return { kind: "failed", why: "aborted" }
+    const why = `the proxy info could not be published: ${message(error)}`
+    if (act.required) return { kind: "failed", why }
+    say(proxy, [event("store.failed", { error: why })])
+  }
+  return { kind: "done" }
+}
+
+/** The timeout watcher (7.2): waits for no check and outlives each of them. */
+async function watchTimeout(proxy: Proxy): Promise<void> {
+  const { destination, relay, options } = proxy
+  const state = { destination, listening: relay.listening }
+  const verdict = expire(state, proxy.memory, proxy.clock.now(), options.stopListening)
+  if (verdict === null || proxy.expiring) return
+  proxy.expiring = true
+  proxy.checking.abort()
+  say(proxy, verdict.events)
+  try {
+    for (const act of verdict.output.acts) {
+      await perform(proxy, act, proxy.signal)
+      say(proxy, done(act))
+    }
+  } finally {
+    proxy.expiring = false
+  }
+}
+
+function untilTimeout({ memory, clock }: Proxy): Millis {
+  const left = memory.goodAt + memory.timeout - clock.now().mono
+  return left <= 0 ? watcherPause : millis(Math.min(left, watcherPause))
+}
+
+/**
+ * One read of the view. Store trouble is a finding, not an exception: the brain knows what each
+ * kind means.
+ */
+async function look(store: Store, signal: AbortSignal): Promise<View> {
+  try {
+    const reading = await store.read(signal)
+    return reading.kind === "absent" ? reading : { kind: "found", data: reading.data }
+  } catch (error) {
+    const why = message(error)
+    if (signal.aborted) return { kind: "unreachable", why } // the caller drops it
+    if (!(error instanceof StoreError)) throw error
+    if (error.code === "format") return { kind: "unsupported", why }
+    return error.code === "malformed" ? { kind: "malformed", why } : { kind: "unreachable", why }
+  }
+}
+
+const proxyInfo = ({ chance, options, self }: Proxy, announced: Announcement): ProxyInfo => ({
+  infoUID: infoUID(chance.uid()),
+  UID: self,
+  Generation: announced.generation,
+  // Nanoseconds in Go's documents; no longer than a number holds exactly.
+  ProxyTimeout: Math.min(Math.round(announced.timeout * 1e6), Number.MAX_SAFE_INTEGER),
+  capabilities: proxyCapabilities,
+  listenAddress: options.listenAddress,
+})
+
+/**
+ * Leaves the active set at once instead of after the info's time to live; when that fails, the
+ * time to live does it.
+ */
+async function withdraw({ store, clock, log, self }: Proxy): Promise<void> {
+  const over = new AbortController()
+  try {
+    await store.withdraw({ kind: "proxy", uid: self }, clock.deadline(withdrawTimeout, over.signal))
+  } catch (error) {
+    const why = `the proxy info could not be withdrawn: ${message(error)}`
+    log.event(event("store.failed", { error: why }))
+  } finally {
+    over.abort()
+  }
+}
+
+const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))

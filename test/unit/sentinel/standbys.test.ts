@@ -1,0 +1,99 @@
+/** How many standbys there are, and which (reference 5.7, 11.1). */
+import { describe, expect, test } from "bun:test"
+import { world } from "./world.ts"
+import type { KeeperUID } from "#model/ids.ts"
+
+describe("keepStandbys()", () => {
+  test("gives free keepers a DB up to maxStandbysPerSender, by uid", () => {
+    const w = world({ maxStandbysPerSender: 2 }).keeper("k1", "k2", "k3", "k4")
+    w.until(() => w.gate() === "k1").ticks(5)
+    expect(["k2", "k3", "k4"].map(w.hasDB)).toEqual([true, true, false])
+  })
+  test("counts copies in the making, whatever their number (D-21, D-24)", () => {
+    const w = world({ maxStandbysPerSender: 1 }).keeper("k1", "k2", "k3")
+    w.set("k2", { stuckAt: 0, postgres: false })
+    w.until(() => w.hasDB("k2")).ticks(10)
+    expect(w.hasDB("k3")).toBe(false)
+  })
+  test("replaces a failed standby on a free keeper and removes the failed one once the new one is good", () => {
+    const w = world({ maxStandbysPerSender: 1 }).keeper("k1", "k2", "k3")
+    w.until(() => w.gate() === "k1" && w.hasDB("k2")).ticks(3)
+    w.set("k2", { alive: false }).until(() => w.hasDB("k3"), 10)
+    w.until(() => !w.hasDB("k2"), 5)
+  })
+  test("keeps a failed standby while nobody can replace it", () => {
+    const w = world({ maxStandbysPerSender: 1 }).keeper("k1", "k2").settled()
+    const db = w.uid("k2")
+    w.set("k2", { alive: false }).ticks(10)
+    expect(w.uid("k2")).toBe(db)
+  })
+  test("removes good standbys above a lowered limit, the least advanced first, never by chance (D-25)", () => {
+    const w = world({ maxStandbysPerSender: 3 }).keeper("k1", "k2", "k3", "k4").settled()
+    w.set("k3", { position: 500n }).ticks(2)
+    w.spec({ maxStandbysPerSender: 2 }).ticks(2)
+    expect(["k2", "k3", "k4"].map(w.hasDB)).toEqual([true, false, true])
+  })
+  test("removes a standby with another history, and its keeper starts again", () => {
+    const w = world().keeper("k1", "k2").settled()
+    const before = w.uid("k2")
+    w.set("k2", { systemID: "7000000000000000002" }).ticks(2)
+    expect(w.hasDB("k2") ? w.uid("k2") : "").not.toBe(before)
+  })
+  test("forgets a keeper that has been dead for deadKeeperRemovalInterval and holds no DB", () => {
+    const w = world({ maxStandbysPerSender: 1, deadKeeperRemovalInterval: 20_000_000_000n as never }).keeper("k1", "k2", "k3")
+    w.until(() => w.gate() === "k1").ticks(3)
+    w.set("k3", { alive: false }).ticks(15)
+    expect(w.data.keepers.has("k3" as KeeperUID)).toBe(true)
+    w.ticks(15)
+    expect(w.data.keepers.has("k3" as KeeperUID)).toBe(false)
+  })
+  test("never forgets a dead keeper that holds a DB", () => {
+    const w = world({ deadKeeperRemovalInterval: 5_000_000_000n as never }).keeper("k1", "k2").settled()
+    w.set("k2", { alive: false }).ticks(20)
+    expect(w.data.keepers.has("k2" as KeeperUID)).toBe(true)
+  })
+  test("takes additional slots for the primary only, and a changed spec raises each generation by one", () => {
+    const w = world().keeper("k1", "k2").settled()
+    const before = [w.db("k1").generation, w.db("k2").generation]
+    w.spec({ additionalMasterReplicationSlots: ["extra"], pgParameters: new Map([["work_mem", "8MB"]]) }).tick()
+    expect(w.db("k1").spec.additionalReplicationSlots).toEqual(["extra"])
+    expect(w.db("k2").spec.additionalReplicationSlots).toBe(null)
+    expect([w.db("k1").generation - before[0]!, w.db("k2").generation - before[1]!]).toEqual([1, 1])
+  })
+  test("survives a DB whose keeper is not in the document (D-23)", () => {
+    const w = world().keeper("k1", "k2").settled()
+    w.set("k2", { alive: false }).ticks(5)
+    const keepers = new Map(w.data.keepers)
+    keepers.delete("k2" as KeeperUID)
+    w.data = { ...w.data, keepers }
+    w.tick()
+    expect(w.hasDB("k2")).toBe(false)
+  })
+  test("writes nothing new while nothing but positions change within sleepInterval (D-32)", () => {
+    const w = world().keeper("k1", "k2").settled()
+    const before = w.data.changeTime
+    w.tick(100)
+    w.tick(100)
+    expect(w.data.changeTime).toBe(before)
+    w.ticks(2)
+    expect(w.data.changeTime).not.toBe(before)
+  })
+})
+
+describe("keepGate()", () => {
+  test("enables proxies that are active and drops those that are gone, one generation a change", () => {
+    const w = world().keeper("k1").proxy("p1").settled()
+    const { generation } = w.data.proxy
+    w.proxy("p2").ticks(2)
+    expect(w.data.proxy).toMatchObject({ generation: generation + 1, spec: { enabledProxies: ["p1", "p2"] } })
+    w.proxies.get("p1")!.alive = false
+    w.ticks(2)
+    expect(w.data.proxy).toMatchObject({ generation: generation + 2, spec: { enabledProxies: ["p2"] } })
+  })
+  test("does not count generations up while there is no proxy (D-33)", () => {
+    const w = world().keeper("k1").settled()
+    const { generation } = w.data.proxy
+    w.ticks(5)
+    expect(w.data.proxy.generation).toBe(generation)
+  })
+})
