@@ -25,7 +25,9 @@ import {
   done,
   expire,
   failed,
+  heardUntil,
   isStale,
+  lapsed,
   newMemory,
 } from "#proxy/brain.ts"
 import type { Destination } from "#proxy/gate.ts"
@@ -75,6 +77,7 @@ export async function runProxy(
     self: proxyUID(ports.chance.uid()),
     memory: newMemory(clock.now()),
     destination: null,
+    heardUntil: null,
     checking: new AbortController(),
     expiring: false,
   }
@@ -107,6 +110,8 @@ interface Proxy extends ProxyPorts {
   memory: Memory
   /** What the data plane was told last; null is closed. */
   destination: Destination | null
+  /** How long the last answered publish is sure to count; null before the first one. */
+  heardUntil: Millis | null
   /** The check under way; the watcher aborts it: nothing of it takes effect after its cut. */
   checking: AbortController
   expiring: boolean
@@ -117,6 +122,8 @@ type Outcome =
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly why: string }
   | { readonly kind: "stale"; readonly why: string }
+  /** The publish was answered after this proxy may have been given up: look again, at once. */
+  | { readonly kind: "lapsed" }
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
@@ -134,38 +141,47 @@ async function close(proxy: Proxy): Promise<void> {
 }
 
 async function check(proxy: Proxy): Promise<void> {
-  await tryOnce(proxy)
+  if ((await tryOnce(proxy)) === "again") {
+    await watchTimeout(proxy) // what is open was open for too long already
+    await tryOnce(proxy)
+  }
   // After a suspension, between two acts or inside one, the watcher's timer still sleeps, but its
   // time may have come: a destination that was opened too late is cut here.
   await watchTimeout(proxy)
 }
 
-async function tryOnce(proxy: Proxy): Promise<void> {
+async function tryOnce(proxy: Proxy): Promise<"again" | "enough"> {
   proxy.checking = new AbortController()
   const signal = AbortSignal.any([proxy.signal, proxy.checking.signal])
   const readAt = proxy.clock.now().mono
   const view = await look(proxy.store, signal)
-  if (signal.aborted) return
+  if (signal.aborted) return "enough"
   const { self, destination } = proxy
   const snapshot = { self, view, readAt, destination, listening: proxy.relay.listening }
   const decision = decide(snapshot, proxy.memory, proxy.clock.now())
   const outcome = await carryOut(proxy, decision, readAt, signal)
   // The watcher or the end of the process has spoken meanwhile: this check never was.
-  if (signal.aborted) return
+  if (signal.aborted) return "enough"
   switch (outcome.kind) {
     case "done":
       proxy.memory = decision.memory
-      return say(proxy, decision.events)
+      say(proxy, decision.events)
+      break
     case "failed": {
       const { memory, events } = failed(proxy.memory, outcome.why)
       proxy.memory = memory
-      return say(proxy, events)
+      say(proxy, events)
+      break
     }
     case "stale":
-      return say(proxy, [event("proxy.stale", { error: outcome.why })])
+      say(proxy, [event("proxy.stale", { error: outcome.why })])
+      break
+    case "lapsed":
+      return "again"
     default:
       return never(outcome)
   }
+  return "enough"
 }
 
 async function carryOut(
@@ -216,6 +232,7 @@ async function perform(proxy: Proxy, act: Act, signal: AbortSignal): Promise<Out
 type Publish = Extract<Act, { readonly kind: "publish" }>
 
 async function publish(proxy: Proxy, act: Publish, signal: AbortSignal): Promise<Outcome> {
+  const startedAt = proxy.clock.now().mono
   try {
     const info = proxyInfo(proxy, act.info)
     await proxy.store.publish({ kind: "proxy", info }, act.info.ttl, signal)
@@ -224,8 +241,11 @@ async function publish(proxy: Proxy, act: Publish, signal: AbortSignal): Promise
     const why = `the proxy info could not be published: ${message(error)}`
     if (act.required) return { kind: "failed", why }
     say(proxy, [event("store.failed", { error: why })])
+    return { kind: "done" }
   }
-  return { kind: "done" }
+  const late = lapsed(proxy.heardUntil, proxy.clock.now())
+  proxy.heardUntil = heardUntil(act.info, startedAt)
+  return late && act.required ? { kind: "lapsed" } : { kind: "done" }
 }
 
 /** The timeout watcher (7.2): waits for no check and outlives each of them. */

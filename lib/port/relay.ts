@@ -41,6 +41,6 @@ export interface RelayOptions {
   readonly port: number
   /** Bound for connecting to the destination. */
   readonly dialTimeout: Millis
-  /** TCP keepalive of accepted sockets, seconds; 0 leaves the system's default. */
+  /** Keepalive of accepted sockets, always on; seconds and probes, 0 leaves the system's value. */
   readonly keepalive: { readonly idle: number; readonly interval: number; readonly count: number }
 }

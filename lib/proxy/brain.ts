@@ -1,0 +1,248 @@
+/**
+ * The proxy's judgement: from what was read to what has to be done, in which order (reference 7,
+ * G9, D-14).
+ *
+ * The promise (P1): clients reach a DB only while a view that names it, and this proxy, is
+ * younger than proxyTimeout, counted from the start of the read. The order of acts is part of it:
+ * first the cut, then the published generation, then a new destination. A generation is never
+ * published for an effect that has not happened, and nothing is ever forwarded on a view that
+ * cannot be used.
+ */
+import { type Millis, type Now, millis, never } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
+import type { ClusterData } from "#model/cluster.ts"
+import { type Event, event } from "#model/events.ts"
+import type { Generation, ProxyUID } from "#model/ids.ts"
+import { withDefaults } from "#model/spec.ts"
+import { validate } from "#model/validation.ts"
+
+import { type Destination, type Gate, gate, sameDestination } from "./gate.ts"
+
+/** What a read of the cluster data found. */
+export type View =
+  | { readonly kind: "found"; readonly data: ClusterData }
+  | { readonly kind: "absent" }
+  /** Another format version: refused and cut at once (X4). */
+  | { readonly kind: "unsupported"; readonly why: string }
+  /**
+   * An answer that makes no sense: an event, and nothing is cut for it before proxyTimeout (X1,
+   * D-79).
+   */
+  | { readonly kind: "malformed"; readonly why: string }
+  | { readonly kind: "unreachable"; readonly why: string }
+
+export interface Snapshot {
+  readonly self: ProxyUID
+  readonly view: View
+  /** When the read began: the age of a view counts from here. */
+  readonly readAt: Millis
+  /** What the data plane was last told; null is closed. */
+  readonly destination: Destination | null
+  readonly listening: boolean
+}
+
+export interface Memory {
+  readonly checkInterval: Millis
+  readonly timeout: Millis
+  /** The start of the last good check; at first the start of the process. */
+  readonly goodAt: Millis
+  /** What was last reported as wrong with the view; each trouble is reported once. */
+  readonly trouble: Event | null
+}
+
+/**
+ * What others are told: the generation in force here, and how long this proxy forwards without a
+ * good check.
+ */
+export interface Announcement {
+  readonly generation: Generation
+  readonly timeout: Millis
+  readonly ttl: Millis
+}
+
+export type Act =
+  | { readonly kind: "cut"; readonly why: string }
+  /** `required`: the check fails when this fails, and nothing after it is done (X9). */
+  | { readonly kind: "publish"; readonly info: Announcement; readonly required: boolean }
+  | { readonly kind: "listen" }
+  | { readonly kind: "unlisten" }
+  | { readonly kind: "forward"; readonly to: Destination }
+
+/** `acts` in this order; `memory` holds once all of them are done. */
+export interface Decision {
+  readonly output: { readonly acts: readonly Act[] }
+  readonly memory: Memory
+  readonly events: readonly Event[]
+}
+
+/** Go's values until a specification has been read and an info published (7.1). */
+export const newMemory = (now: Now): Memory => ({
+  checkInterval: millis(5_000),
+  timeout: millis(15_000),
+  goodAt: now.mono,
+  trouble: null,
+})
+
+/** One check. */
+export function decide(snapshot: Snapshot, memory: Memory, now: Now): Decision {
+  if (isStale(snapshot.readAt, memory, now)) return bad(snapshot, memory, stale(snapshot, now))
+  const { view } = snapshot
+  switch (view.kind) {
+    case "unreachable":
+      return bad(snapshot, memory, event("store.failed", { error: view.why }))
+    case "malformed":
+      return bad(snapshot, memory, event("view.malformed", { error: view.why }))
+    case "unsupported":
+      return bad(snapshot, memory, event("view.invalid", { error: view.why }), view.why)
+    case "absent":
+      return good(
+        snapshot,
+        memory,
+        [...cut(snapshot, "no cluster data"), ...listen(snapshot)],
+        event("view.absent"),
+      )
+    case "found": {
+      const broken = validate(view.data.cluster.spec)
+      if (broken !== null)
+        return bad(snapshot, memory, event("view.invalid", { error: broken }), broken)
+      return obey(snapshot, view.data, memory)
+    }
+    default:
+      return never(view)
+  }
+}
+
+/** A usable view: cut, publish, listen, forward, as far as each is needed. */
+function obey(snapshot: Snapshot, data: ClusterData, memory: Memory): Decision {
+  const spec = withDefaults(data.cluster.spec)
+  const timeout = toMillis(spec.proxyTimeout)
+  const wanted = gate(data, snapshot.self)
+  const destination = wanted.kind === "open" ? wanted.to : null
+  const changes = !sameDestination(snapshot.destination, destination)
+  const acts: Act[] = changes ? [...cut(snapshot, reason(wanted))] : []
+  if (wanted.kind === "unresolved")
+    return good(snapshot, memory, [...acts, ...listen(snapshot)], null)
+  acts.push({
+    kind: "publish",
+    info: announcement(data.proxy.generation, memory.timeout, timeout),
+    required: wanted.kind !== "leaderless",
+  })
+  acts.push(...listen(snapshot))
+  if (destination !== null && changes) acts.push({ kind: "forward", to: destination })
+  // A zero interval is legal and would spin.
+  const checkInterval = millis(Math.max(50, toMillis(spec.proxyCheckInterval)))
+  return good(snapshot, { ...memory, timeout, checkInterval }, acts, null)
+}
+
+const reason = (wanted: Gate): string =>
+  wanted.kind === "open" ? "another destination" : wanted.why
+
+/** The longer of two timeouts is announced while one replaces the other (X5). */
+function announcement(generation: Generation, present: Millis, next: Millis): Announcement {
+  const timeout = millis(Math.max(present, next))
+  return { generation, timeout, ttl: millis(Math.max(20_000, 2 * timeout)) }
+}
+
+const cut = (snapshot: Snapshot, why: string): readonly Act[] =>
+  snapshot.destination === null ? [] : [{ kind: "cut", why }]
+
+const listen = (snapshot: Snapshot): readonly Act[] =>
+  snapshot.listening ? [] : [{ kind: "listen" }]
+
+const good = (
+  snapshot: Snapshot,
+  memory: Memory,
+  acts: readonly Act[],
+  trouble: Event | null,
+): Decision => ({
+  output: { acts },
+  memory: { ...memory, goodAt: snapshot.readAt, trouble },
+  events: report(memory.trouble, trouble),
+})
+
+/** A check that failed: the timeout runs on. With `why`, the clients are cut in this very check. */
+const bad = (
+  snapshot: Snapshot,
+  memory: Memory,
+  trouble: Event,
+  why: string | null = null,
+): Decision => ({
+  output: { acts: why === null ? [] : cut(snapshot, why) },
+  memory: { ...memory, trouble },
+  events: report(memory.trouble, trouble),
+})
+
+/** A check whose act failed at the store: as if the store had not been reached. */
+export function failed(memory: Memory, why: string): Pick<Decision, "memory" | "events"> {
+  const trouble = event("store.failed", { error: why })
+  return { memory: { ...memory, trouble }, events: report(memory.trouble, trouble) }
+}
+
+function report(before: Event | null, after: Event | null): readonly Event[] {
+  if (after !== null) {
+    const known = before?.code === after.code && before.fields["error"] === after.fields["error"]
+    return known && after.code !== "proxy.stale" ? [] : [after]
+  }
+  return before?.code === "store.failed" ? [event("store.recovered")] : []
+}
+
+/**
+ * A view this old binds nobody any more: the leader may have given up on this proxy and promoted
+ * another DB (D-14).
+ */
+export const isStale = (readAt: Millis, memory: Memory, now: Now): boolean =>
+  now.mono - readAt >= memory.timeout
+
+/**
+ * When a leader may, at the earliest, count this proxy as gone: the announced timeout after the
+ * start of the publish.
+ */
+export const heardUntil = (info: Announcement, startedAt: Millis): Millis =>
+  millis(startedAt + info.timeout)
+
+/**
+ * Was this proxy given up, possibly, before its new publish was answered? Then the gate may have
+ * been closed and another DB promoted after the view was read and before the publish: only a view
+ * that is read after the answer may open. Null: never published, so nobody counted on it.
+ */
+export const lapsed = (until: Millis | null, now: Now): boolean =>
+  until !== null && now.mono >= until
+
+const stale = (snapshot: Snapshot, now: Now): Event =>
+  event("proxy.stale", { age: Math.round(now.mono - snapshot.readAt) })
+
+/**
+ * The timeout watcher's judgement, independent of checks (7.2): what to do when no check was good
+ * for proxyTimeout. Null when there is nothing to do.
+ */
+export function expire(
+  state: Pick<Snapshot, "destination" | "listening">,
+  memory: Memory,
+  now: Now,
+  stopListening: boolean,
+): Pick<Decision, "output" | "events"> | null {
+  if (now.mono - memory.goodAt < memory.timeout) return null
+  const acts: Act[] = []
+  if (state.destination !== null) acts.push({ kind: "cut", why: "no good check for proxyTimeout" })
+  if (state.listening && stopListening) acts.push({ kind: "unlisten" })
+  if (acts.length === 0) return null
+  return { output: { acts }, events: [event("proxy.timeout", { timeout: memory.timeout })] }
+}
+
+/** What is reported when an act is done; publishing is routine. */
+export function done(act: Act): readonly Event[] {
+  switch (act.kind) {
+    case "cut":
+      return [event("proxy.cut", { reason: act.why })]
+    case "forward":
+      return [event("proxy.forwarding", { host: act.to.host, port: act.to.port })]
+    case "listen":
+      return [event("proxy.listening")]
+    case "unlisten":
+      return [event("proxy.closed")]
+    case "publish":
+      return []
+    default:
+      return never(act)
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * Bytes from one side to the other: the handler table that every socket of a relay shares.
+ *
+ * Backpressure is honest: what write() did not take is kept (one chunk per side at most, Bun
+ * reads up to 512 KiB at a time), the source is paused and resumes when the slow side has
+ * drained. An end is passed on after the bytes before it, and the other direction goes on. On the
+ * fast path nothing is allocated here.
+ *
+ * Measured on Bun 1.4.5, and why the calls below are the ones they are: with allowHalfOpen
+ * `shutdown()` sends the end and keeps reading, while `end()` closes both directions; `close()`
+ * leaves the kernel to deliver what it has, `terminate()` resets.
+ */
+import { cut, otherSide, type Side, type Socket } from "./session.ts"
+
+export const handlers: Bun.SocketHandler<Side> = {
+  /** A dialled socket; Bun calls this while the connect may still be under way. */
+  open(socket) {
+    const side = socket.data
+    if (side.session.over) return socket.terminate()
+    side.socket = socket
+    if (socket.remotePort !== undefined) connected(side)
+  },
+
+  data(from, chunk) {
+    const side = from.data
+    const { session } = side
+    const to = side.isClient ? session.upstream : session.client
+    if (side.isClient) session.shared.counters.bytesIn += chunk.byteLength
+    else session.shared.counters.bytesOut += chunk.byteLength
+    let taken = 0
+    if (to.ready && to.socket !== null) {
+      taken = to.socket.write(chunk)
+      if (taken === chunk.byteLength) return
+      if (taken < 0) return cut(session) // it closed under us: nobody will ever take these bytes
+    }
+    keep(to, taken === 0 ? chunk : chunk.subarray(taken))
+    side.paused = true
+    from.pause()
+  },
+
+  drain(socket) {
+    const side = socket.data
+    if (side.socket !== socket) return
+    // A refused connect may show up as writable first; then it has no peer, and close() follows.
+    if (!side.connected && socket.remotePort !== undefined) return connected(side)
+    if (side.connected) flush(side)
+  },
+
+  end(socket) {
+    const side = socket.data
+    if (side.socket !== socket || side.ended) return
+    side.ended = true
+    // A peer that half-closed is still there, or it has gone for good: only probes tell, and
+    // nobody else will ask.
+    socket.setKeepAlive(true, 60_000)
+    const other = otherSide(side)
+    if (other.after === "nothing") other.after = "shut"
+    if (other.connected && other.pending === null) finish(other)
+  },
+
+  close(socket) {
+    const side = socket.data
+    if (side.socket !== socket) return // cut, or a dial that has been replaced
+    side.socket = null
+    side.ready = false
+    side.pending = null
+    const { session } = side
+    if (!side.isClient && !side.connected) return session.shared.attempt(session)
+    const other = otherSide(side)
+    if (other.socket === null || !other.connected) return cut(session)
+    other.after = "close"
+    if (other.pending === null) return finish(other)
+    // A last word, as PostgreSQL's reason for ending a session, is worth delivering, not worth
+    // waiting for ever.
+    session.linger ??= setTimeout(() => cut(session), session.shared.lingerTimeout)
+  },
+
+  error(socket) {
+    // Also a throw in one of these handlers: the session is of no use any more, the process goes
+    // on.
+    cut(socket.data.session)
+  },
+}
+
+/**
+ * The dial is done: what the client has sent meanwhile goes out, or its end, and reading begins.
+ */
+function connected(side: Side): void {
+  const { dial } = side.session
+  if (dial !== null && dial.timer !== null) clearTimeout(dial.timer)
+  side.session.dial = null
+  side.connected = true
+  flush(side)
+}
+
+/** Copies, because the chunk's memory is only promised to us during the call. */
+function keep(to: Side, bytes: Uint8Array): void {
+  to.ready = false
+  if (to.pending === null) {
+    to.pending = bytes.slice()
+    return
+  }
+  const joined = new Uint8Array(to.pending.byteLength + bytes.byteLength)
+  joined.set(to.pending)
+  joined.set(bytes, to.pending.byteLength)
+  to.pending = joined
+}
+
+/** Hands the kernel what is pending; when it has taken everything, the other side goes on. */
+function flush(side: Side): void {
+  const { socket, pending } = side
+  if (socket === null) return
+  if (pending !== null) {
+    const taken = socket.write(pending)
+    if (taken < 0) return cut(side.session)
+    if (taken < pending.byteLength) {
+      if (taken > 0) side.pending = pending.subarray(taken)
+      return
+    }
+    side.pending = null
+  }
+  if (side.after !== "nothing") return finish(side)
+  side.ready = true
+  const other = otherSide(side)
+  if (!other.paused) return
+  other.paused = false
+  other.socket?.resume()
+}
+
+/**
+ * Everything has been handed over: pass the end on, and close what has ended in both directions.
+ */
+function finish(side: Side): void {
+  const socket: Socket | null = side.socket
+  if (socket === null) return
+  side.ready = false
+  if (side.after === "close" || side.ended) {
+    side.socket = null
+    socket.close()
+    const other = otherSide(side)
+    if (other.socket === null) cut(side.session)
+    else if (other.pending === null) finish(other)
+    return
+  }
+  if (side.shut) return
+  side.shut = true
+  socket.shutdown()
+}

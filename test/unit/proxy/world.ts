@@ -1,0 +1,155 @@
+/**
+ * A store, a data plane and a clock that tests of the proxy's loops drive by hand. The journal is
+ * the order in which the world was touched.
+ */
+import { expect } from "bun:test"
+
+import { type ProxyPorts, runProxy } from "#agent/proxy.ts"
+import { keeperUID } from "#model/ids.ts"
+import type { Event } from "#model/events.ts"
+import type { Clock } from "#port/clock.ts"
+import type { Relay } from "#port/relay.ts"
+import type { Reading, Store, Version } from "#port/store.ts"
+
+import { at, self, view } from "./builder.ts"
+
+export const settle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+
+/** A clock that stands still until `advance` or `jump`. */
+function handClock() {
+  let mono = 1_000_000
+  const sleepers = new Set<{ readonly due: number; readonly wake: () => void }>()
+  const clock: Clock = {
+    now: () => at(mono),
+    sleep: (ms, signal) =>
+      new Promise((resolve, reject) => {
+        if (signal.aborted) return reject(signal.reason)
+        const sleeper = { due: mono + ms, wake: resolve }
+        sleepers.add(sleeper)
+        signal.addEventListener("abort", () => {
+          sleepers.delete(sleeper)
+          reject(signal.reason)
+        })
+      }),
+    deadline: (_ms, signal) => signal,
+  }
+  const step = async (end: number): Promise<void> => {
+    const next = [...sleepers].toSorted((a, b) => a.due - b.due)[0]
+    mono = Math.max(mono, Math.min(next?.due ?? end, end))
+    for (const sleeper of [...sleepers].filter(({ due }) => due <= mono)) {
+      sleepers.delete(sleeper)
+      sleeper.wake()
+    }
+    await settle()
+  }
+  return {
+    clock,
+    /** Time passes, and everybody sleeps and wakes as they asked. */
+    advance: async (ms: number): Promise<void> => {
+      await settle()
+      const end = mono + ms
+      do await step(end)
+      while (clock.now().mono < end)
+    },
+    /** The process was suspended: time has passed and nobody noticed. */
+    jump: (ms: number): void => {
+      mono += ms
+    },
+  }
+}
+
+export const reading = (...bend: Parameters<typeof view>): Reading => ({
+  kind: "found",
+  data: view(...bend),
+  version: "1" as Version, // opaque to proxies
+})
+
+const silence = (): void => {}
+const foreign = (): Promise<never> => Promise.reject(new Error("not a proxy's business"))
+
+/** A world whose answers the test may change or hold back at any time. */
+export function world(
+  options: { readonly stopListening?: boolean; readonly first?: Reading } = {},
+) {
+  const journal: string[] = []
+  const events: Event[] = []
+  const hand = handClock()
+  const stop = new AbortController()
+  const answers = {
+    read: async (_signal: AbortSignal): Promise<Reading> => options.first ?? reading(),
+    publish: async (_signal: AbortSignal): Promise<void> => {},
+    apply: async (): Promise<void> => {},
+  }
+  let ring = silence
+  let listening = false
+  const store: Store = {
+    read: (signal) => answers.read(signal),
+    async publish(what, ttl, signal) {
+      if (what.kind !== "proxy") throw new Error("not a proxy's info")
+      await answers.publish(signal)
+      journal.push(
+        `publish ${what.info.Generation} ${what.info.ProxyTimeout / 1e9}s ttl ${ttl / 1000}s`,
+      )
+    },
+    async withdraw(who) {
+      journal.push(`withdraw ${who.kind} ${who.uid}`)
+    },
+    async watch(what, changed, signal) {
+      expect(what).toBe("clusterdata")
+      ring = changed
+      await new Promise((resolve) => signal.addEventListener("abort", resolve))
+    },
+    write: foreign,
+    infos: foreign,
+    leader: foreign,
+    campaign: foreign,
+    async [Symbol.asyncDispose]() {},
+  }
+  const relay: Relay = {
+    async listen() {
+      listening = true
+      journal.push("listen")
+    },
+    async unlisten() {
+      listening = false
+      journal.push("unlisten")
+    },
+    get listening() {
+      return listening
+    },
+    async apply(route) {
+      const name = route.kind === "closed" ? "cut" : `forward ${route.host}:${route.port}`
+      await answers.apply()
+      journal.push(name)
+    },
+    stats: () => ({ sessions: 0, accepted: 0, refused: 0, dialErrors: 0, bytesIn: 0, bytesOut: 0 }),
+    async [Symbol.asyncDispose]() {},
+  }
+  const ports: ProxyPorts = {
+    store,
+    relay,
+    clock: hand.clock,
+    chance: { seed: () => 1, uid: () => self, uuid: () => keeperUID("unused") },
+    log: { event: (one) => void events.push(one) },
+  }
+  const ended = runProxy(
+    ports,
+    { stopListening: options.stopListening ?? true, listenAddress: "10.0.0.1:25432" },
+    stop.signal,
+  )
+  return {
+    answers,
+    events: () => events.map((one) => one.code),
+    advance: hand.advance,
+    jump: hand.jump,
+    ring: () => ring(),
+    /** What was done since the last look. */
+    journal: (): string[] => journal.splice(0),
+    async end(): Promise<string[]> {
+      journal.splice(0)
+      stop.abort()
+      await ended
+      return journal.splice(0)
+    },
+  }
+}

@@ -1,0 +1,70 @@
+/** What the relay takes from the system: descriptors, and keepalive on the sockets it accepts. */
+import { expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
+
+import { millis } from "#base/brand.ts"
+import { relay } from "#relay/relay.ts"
+
+import { connect, destination, hex, local, over, send, text, until } from "./world.ts"
+
+const to = (port: number) => ({ kind: "forward", host: local, port }) as const
+
+test("relay() neither ends nor spins when descriptors run out, and serves again when there are some", async () => {
+  using server = destination()
+  const limited = `${import.meta.dir}/limited.ts`
+  await using child = Bun.spawn(
+    ["sh", "-c", `ulimit -n 96 && exec "${process.execPath}" "${limited}" ${server.port}`],
+    { stdin: "pipe", stdout: "pipe", stderr: "inherit" },
+  )
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader()
+  const port = Number((await lines.read()).value)
+  const clients = await Promise.all(Array.from({ length: 150 }, () => connect(port)))
+  for (const client of clients) send(client, "hello")
+  await until("each client is served or closed", () => {
+    const heard = server.ends.filter((end) => text(end) === "hello").length
+    return heard >= 20 && heard + clients.filter(over).length === 150
+  })
+  const spent = (): number => {
+    const fields = readFileSync(`/proc/${child.pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? []
+    return Number(fields[11]) + Number(fields[12])
+  }
+  const before = spent()
+  // A span to measure, not a condition to wait for: spinning would spend all 30 ticks of it.
+  await Bun.sleep(300)
+  expect(spent() - before).toBeLessThan(10)
+  for (const client of clients) client.socket.terminate()
+  let again = await connect(port)
+  await until("somebody is served again", () => {
+    if (over(again)) void connect(port).then((next) => (again = next))
+    else if (again.outgoing === null && again.bytes === 0) send(again, "again")
+    return server.ends.some((end) => text(end).startsWith("again"))
+  })
+  expect(child.exitCode).toBe(null)
+  await child.stdin.end()
+  expect(await child.exited).toBe(0)
+})
+
+test("relay() gives accepted sockets the keepalive that was asked for", async () => {
+  using server = destination()
+  await using proxy = relay({
+    host: local,
+    port: 0,
+    dialTimeout: millis(1000),
+    keepalive: { idle: 77, interval: 7, count: 3 },
+  })
+  await proxy.listen()
+  await proxy.apply(to(server.port))
+  const client = await connect(proxy.port)
+  await until("dialled", () => server.ends.length === 1)
+  // /proc/net/tcp: timer 02 is keepalive, its time in hundredths of a second.
+  const timer = readFileSync("/proc/net/tcp", "utf8")
+    .split("\n")
+    .map((line) => line.trim().split(/\s+/))
+    .find(
+      ([, from, peer]) =>
+        from?.endsWith(hex(proxy.port)) && peer?.endsWith(hex(client.socket.localPort)),
+    )?.[5]
+  const [kind, left] = (timer ?? "").split(":")
+  expect(kind).toBe("02")
+  expect(parseInt(left ?? "", 16) / 100).toBeWithin(70, 78)
+})
