@@ -68,8 +68,12 @@ export async function forever(
 
 /** Store trouble is expected and has its own code; everything else is a surprise and says where it came from. */
 function report(log: Log, error: unknown): void {
-  const fields: Record<string, EventField> = { error: error instanceof Error ? error.message : String(error) }
-  if (error instanceof Error && error.name === "StoreError") return log.event(event("store.failed", fields))
-  if (error instanceof Error && error.stack !== undefined) fields["at"] = error.stack.split("\n")[1]?.trim() ?? ""
+  const fields: Record<string, EventField> = {
+    error: error instanceof Error ? error.message : String(error),
+  }
+  if (error instanceof Error && error.name === "StoreError")
+    return log.event(event("store.failed", fields))
+  if (error instanceof Error && error.stack !== undefined)
+    fields["at"] = error.stack.split("\n")[1]?.trim() ?? ""
   log.event(event("agent.failed", fields))
 }

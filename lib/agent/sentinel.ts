@@ -98,11 +98,14 @@ async function campaign(
       await aborted(AbortSignal.any([leadership.signal, signal]))
       office.held = null
       report({ leader: false, elections: office.elections, lastCheck: office.lastCheck })
-      if (signal.aborted) return await leadership.resign(clock.deadline(electionPause, new AbortController().signal))
+      if (signal.aborted)
+        return await leadership.resign(clock.deadline(electionPause, new AbortController().signal))
       log.event(event("leader.lost", { sentinel: uid }))
     } catch (error) {
       if (signal.aborted) return
-      log.event(event("election.failed", { error: error instanceof Error ? error.message : String(error) }))
+      log.event(
+        event("election.failed", { error: error instanceof Error ? error.message : String(error) }),
+      )
       await clock.sleep(electionPause, signal).catch(() => undefined)
     }
   }
@@ -151,7 +154,13 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
     unanswered = null
   }
 
-  async function lead(data: ClusterData, version: Version, started: Millis, held: Leadership, signal: AbortSignal): Promise<void> {
+  async function lead(
+    data: ClusterData,
+    version: Version,
+    started: Millis,
+    held: Leadership,
+    signal: AbortSignal,
+  ): Promise<void> {
     const infos = await store.infos(signal)
     for (const { key, error } of infos.broken) log.event(event("info.malformed", { key, error }))
     memory = watch(memory, { data, infos }, clock.now())
@@ -175,9 +184,13 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
     options.report({ leader: true, elections: office.elections, lastCheck: office.lastCheck })
   }
 
-  async function usable(reading: Reading, signal: AbortSignal): Promise<(Reading & { kind: "found" }) | null> {
+  async function usable(
+    reading: Reading,
+    signal: AbortSignal,
+  ): Promise<(Reading & { kind: "found" }) | null> {
     if (reading.kind === "absent") {
-      if (options.initialSpec !== null && reading.version === null) await create(options.initialSpec, signal)
+      if (options.initialSpec !== null && reading.version === null)
+        await create(options.initialSpec, signal)
       else log.event(event("view.absent"))
       return null
     }

@@ -44,8 +44,7 @@ export function parseDuration(text: string): Duration {
     if (whole === "" && fraction === "") throw invalid()
     rest = rest.slice(number?.[0].length ?? 0)
     const unit = /^[^\d.]+/.exec(rest)?.[0]
-    if (unit === undefined)
-      throw new DurationError(`time: missing unit in duration ${quote(text)}`)
+    if (unit === undefined) throw new DurationError(`time: missing unit in duration ${quote(text)}`)
     const scale = Object.hasOwn(units, unit) ? units[unit] : undefined
     if (scale === undefined)
       throw new DurationError(`time: unknown unit ${quote(unit)} in duration ${quote(text)}`)

@@ -6,7 +6,6 @@
  */
 import type { Json } from "./json.ts"
 import {
-
   type Value,
   DocumentError,
   always,
@@ -29,7 +28,16 @@ import {
   word,
   zeroTime,
 } from "./codec.ts"
-import type { BootUUID, ClusterUID, DBUID, Epoch, Generation, KeeperUID, Nonce, ProxyUID } from "./ids.ts"
+import type {
+  BootUUID,
+  ClusterUID,
+  DBUID,
+  Epoch,
+  Generation,
+  KeeperUID,
+  Nonce,
+  ProxyUID,
+} from "./ids.ts"
 import { isObject, parseJson, printJson } from "./json.ts"
 import { ArchiveRecoverySettings, NewConfig, PITRConfig, Spec, StandbySettings } from "./spec.ts"
 import type { Time } from "#base/brand.ts"
@@ -189,7 +197,10 @@ function refuseMissing(json: Json): void {
       : undefined
   const version = get(json, "formatVersion") ?? 0
   if (version !== formatVersion)
-    throw new FormatError("formatVersion", `unsupported cluster data format version ${printJson(version)}`)
+    throw new FormatError(
+      "formatVersion",
+      `unsupported cluster data format version ${printJson(version)}`,
+    )
   const cluster = get(json, "cluster")
   const needed: readonly [string, Json | undefined][] = [
     ["cluster", cluster],
@@ -229,7 +240,8 @@ export const emptyKeeper: Keeper = decodeJson(Keeper, {})
 
 /** A primary by its spec: role master, or the top of a standby cluster, which follows an external primary (5.5). */
 export const isMasterType = (db: DB): boolean =>
-  db.spec.role === "master" || (db.spec.role === "standby" && db.spec.followConfig?.type === "external")
+  db.spec.role === "master" ||
+  (db.spec.role === "standby" && db.spec.followConfig?.type === "external")
 
 /** The DB assigned to a keeper. */
 export const dbOfKeeper = (data: ClusterData, keeper: KeeperUID): DB | undefined =>
@@ -237,4 +249,3 @@ export const dbOfKeeper = (data: ClusterData, keeper: KeeperUID): DB | undefined
 
 /** True when our leader looks after this view: then `primaryRevoked` and `primaryEpoch` mean what they say. */
 export const isLedByUs = (data: ClusterData): boolean => data.cluster.status.primaryEpoch !== ""
-

@@ -12,7 +12,15 @@ import type { LSN } from "#base/lsn.ts"
 import { type Duration, DurationError, formatDuration, parseDuration } from "#base/duration.ts"
 import type { Time } from "#base/brand.ts"
 import { byText } from "#base/order.ts"
-import { ExactNumber, type Json, type JsonObject, isArray, isObject, parseJson, printJson } from "./json.ts"
+import {
+  ExactNumber,
+  type Json,
+  type JsonObject,
+  isArray,
+  isObject,
+  parseJson,
+  printJson,
+} from "./json.ts"
 
 /** A schema for one JSON value, and the way back. `zero` decides what "omit" leaves out. */
 export interface Kind<T> {
@@ -24,21 +32,31 @@ export interface Kind<T> {
 }
 
 /** A field of a struct: its kind, and whether Go leaves its zero value out. */
-export interface Field<T, Optional extends boolean = false> {
+export interface Field<T, Absent extends boolean = false> {
   readonly kind: Kind<T>
   readonly emit: "omit" | "always"
   /** True: absent stays absent (a nil pointer in Go). */
-  readonly optional: Optional
+  readonly optional: Absent
   readonly doc: string
 }
 
 type AnyField = Field<any, boolean> // eslint-disable-line typescript/no-explicit-any -- variance: a table of fields of every type
 export type Fields = Readonly<Record<string, AnyField>>
 type Required<F extends Fields> = {
-  readonly [K in keyof F as F[K] extends Field<infer _, true> ? never : K]: F[K] extends Field<infer T, boolean> ? T : never
+  readonly [K in keyof F as F[K] extends Field<infer _, true> ? never : K]: F[K] extends Field<
+    infer T,
+    boolean
+  >
+    ? T
+    : never
 }
 type Optional<F extends Fields> = {
-  readonly [K in keyof F as F[K] extends Field<infer _, true> ? K : never]?: F[K] extends Field<infer T, boolean> ? T : never
+  readonly [K in keyof F as F[K] extends Field<infer _, true> ? K : never]?: F[K] extends Field<
+    infer T,
+    boolean
+  >
+    ? T
+    : never
 }
 type Flat<T> = { readonly [K in keyof T]: T[K] }
 export type StructOf<F extends Fields> = Flat<Required<F> & Optional<F>>
@@ -63,7 +81,11 @@ export const maybe = <T>(kind: Kind<T>, doc = ""): Field<T, true> => ({
   doc,
 })
 
-const simple = <T>(schema: v.GenericSchema<unknown, T>, zero: T, encode: (value: T) => Json): Kind<T> => ({
+const simple = <T>(
+  schema: v.GenericSchema<unknown, T>,
+  zero: T,
+  encode: (value: T) => Json,
+): Kind<T> => ({
   schema,
   encode,
   zero: { value: zero },
@@ -76,7 +98,8 @@ export const word = <const W extends string>(...words: readonly W[]): Kind<W | "
   simple(v.picklist(["", ...words], `expected one of ${words.join(", ")}`), "", (s) => s)
 export const id = <B extends string>(): Kind<B> => text as unknown as Kind<B> // brands are minted here
 export const flag: Kind<boolean> = simple(v.boolean("expected true or false"), false, (b) => b)
-export const uint = (bits: 16 | 32 | 64): Kind<number> => integer(0, bits === 64 ? Number.MAX_SAFE_INTEGER : 2 ** bits - 1)
+export const uint = (bits: 16 | 32 | 64): Kind<number> =>
+  integer(0, bits === 64 ? Number.MAX_SAFE_INTEGER : 2 ** bits - 1)
 export const int: Kind<number> = integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
 export const count = <B extends number>(): Kind<B> => int as unknown as Kind<B> // brands are minted here
 
@@ -106,7 +129,10 @@ const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
 export const zeroTime = "0001-01-01T00:00:00Z" as Time
 export const time: Kind<Time> = {
   ...simple(
-    v.pipe(v.string("expected a time"), v.regex(rfc3339, "expected a time in RFC 3339")) as unknown as v.GenericSchema<unknown, Time>,
+    v.pipe(
+      v.string("expected a time"),
+      v.regex(rfc3339, "expected a time in RFC 3339"),
+    ) as unknown as v.GenericSchema<unknown, Time>,
     zeroTime,
     (t) => t,
   ),
@@ -115,7 +141,7 @@ export const time: Kind<Time> = {
 /** Go's duration text. An unquoted 0 is accepted, as Go does (2.4). */
 export const span: Kind<Duration> = simple(
   v.pipe(
-    v.union([v.string(), v.literal(0)], "expected a duration such as \"10s\""),
+    v.union([v.string(), v.literal(0)], 'expected a duration such as "10s"'),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
       try {
         return parseDuration(String(dataset.value))
@@ -134,7 +160,7 @@ export const span: Kind<Duration> = simple(
 export function list<T>(item: Kind<T>): Kind<readonly T[]> {
   const schema = v.pipe(v.array(nullAsZero(item), "expected a list"), v.readonly())
   return {
-    schema: schema as v.GenericSchema<unknown, readonly T[]>,
+    schema: schema,
     encode: (items) => items.map(item.encode),
     zero: { value: [] },
     isZero: (items) => items.length === 0,
@@ -165,7 +191,9 @@ export function dictionary<K extends string, T>(item: Kind<T>): Kind<ReadonlyMap
     schema: schema as unknown as v.GenericSchema<unknown, ReadonlyMap<K, T>>,
     encode: (map) =>
       new Map<string, Json>(
-        [...map].toSorted(([a], [b]) => byText(a, b)).map(([key, value]) => [key, item.encode(value)]),
+        [...map]
+          .toSorted(([a], [b]) => byText(a, b))
+          .map(([key, value]) => [key, item.encode(value)]),
       ),
     zero: { value: new Map() },
     isZero: (map) => map.size === 0,
@@ -181,7 +209,7 @@ const nullAsZero = <T>(kind: Kind<T>): v.GenericSchema<unknown, T> => {
     v.nullable(kind.schema),
     v.transform((value) => value ?? zero.value),
   )
-  return schema as v.GenericSchema<unknown, T>
+  return schema
 }
 
 /** Keys that the schema does not name, as they were read. */
@@ -291,7 +319,12 @@ function pathOf(items: readonly PathItem[]): string[] {
   for (let i = 0; i < items.length; i++) {
     const item = items[i]
     const entry = item?.value
-    if (Array.isArray(entry) && entry.length === 2 && typeof entry[0] === "string" && typeof item?.key === "number") {
+    if (
+      Array.isArray(entry) &&
+      entry.length === 2 &&
+      typeof entry[0] === "string" &&
+      typeof item?.key === "number"
+    ) {
       path.push(entry[0])
       i++
     } else path.push(String(item?.key))
@@ -301,7 +334,8 @@ function pathOf(items: readonly PathItem[]): string[] {
 
 function shown(input: unknown): string {
   if (input instanceof ExactNumber) return input.text
-  if (typeof input === "object" && input !== null) return Array.isArray(input) ? "a list" : "an object"
+  if (typeof input === "object" && input !== null)
+    return Array.isArray(input) ? "a list" : "an object"
   const printed = printJson(input as Json)
   return printed.length > 40 ? `${printed.slice(0, 37)}...` : printed
 }

@@ -4,25 +4,55 @@
  */
 export type Level = "debug" | "info" | "warn" | "error"
 
-const row = (level: Level, doc: string): { readonly level: Level; readonly doc: string } => ({ level, doc })
+const row = (level: Level, doc: string): { readonly level: Level; readonly doc: string } => ({
+  level,
+  doc,
+})
 
 export const events = {
   // every agent
-  "store.failed": row("warn", "The store could not be read or written; the component goes on as it is and tries again."),
+  "store.failed": row(
+    "warn",
+    "The store could not be read or written; the component goes on as it is and tries again.",
+  ),
   "store.recovered": row("info", "The store answers again."),
-  "view.absent": row("info", "There is no cluster data; nothing is done until somebody initialises the cluster."),
-  "view.malformed": row("error", "The cluster data cannot be used as it is; nothing is done on its behalf."),
-  "view.invalid": row("error", "The cluster specification breaks a rule; the cluster is not managed until it is corrected."),
-  "info.malformed": row("warn", "A component published something that cannot be read; it counts as silent."),
-  "agent.failed": row("error", "A round ended with an unexpected error; the next one starts afresh."),
+  "view.absent": row(
+    "info",
+    "There is no cluster data; nothing is done until somebody initialises the cluster.",
+  ),
+  "view.malformed": row(
+    "error",
+    "The cluster data cannot be used as it is; nothing is done on its behalf.",
+  ),
+  "view.invalid": row(
+    "error",
+    "The cluster specification breaks a rule; the cluster is not managed until it is corrected.",
+  ),
+  "info.malformed": row(
+    "warn",
+    "A component published something that cannot be read; it counts as silent.",
+  ),
+  "agent.failed": row(
+    "error",
+    "A round ended with an unexpected error; the next one starts afresh.",
+  ),
 
   // sentinel
   "leader.elected": row("info", "This sentinel leads: it alone writes the cluster data now."),
   "leader.lost": row("warn", "This sentinel no longer leads."),
   "election.failed": row("warn", "Standing for election failed; another try follows."),
-  "write.conflict": row("info", "Somebody else wrote first; this decision is dropped and made again."),
-  "write.unknown": row("warn", "A write was not answered; the next read tells whether it was applied."),
-  "write.late": row("warn", "A decision was older than sleepInterval when it was ready, and dropped (W4)."),
+  "write.conflict": row(
+    "info",
+    "Somebody else wrote first; this decision is dropped and made again.",
+  ),
+  "write.unknown": row(
+    "warn",
+    "A write was not answered; the next read tells whether it was applied.",
+  ),
+  "write.late": row(
+    "warn",
+    "A decision was older than sleepInterval when it was ready, and dropped (W4).",
+  ),
   "invariant.broken": row("error", "A decision broke a rule about itself and was not written."),
   "keeper.discovered": row("info", "A keeper published itself for the first time."),
   "keeper.failed": row("warn", "A keeper has been silent for failInterval, or was forced to fail."),
@@ -31,16 +61,31 @@ export const events = {
   "cluster.initializing": row("info", "A keeper was chosen to initialise the cluster."),
   "cluster.initialized": row("info", "The first primary is ready."),
   "cluster.waiting": row("info", "Initialisation waits for a keeper."),
-  "cluster.failed": row("error", "Initialisation failed on the chosen keeper; another try follows."),
+  "cluster.failed": row(
+    "error",
+    "Initialisation failed on the chosen keeper; another try follows.",
+  ),
   "primary.failed": row("warn", "The primary is judged failed; the reason says by which rule."),
   "primary.deposed": row("warn", "The gate is closed and the primary revoked (W1)."),
-  "primary.fenced": row("info", "The old primary provably acknowledges nothing any more, or every proxy stopped sending to it."),
+  "primary.fenced": row(
+    "info",
+    "The old primary provably acknowledges nothing any more, or every proxy stopped sending to it.",
+  ),
   "primary.elected": row("info", "A new primary was chosen (W2)."),
-  "primary.stuck": row("error", "No DB may be promoted; the reason and what resolves it are in the fields."),
-  "primary.reinstated": row("info", "Nobody could be promoted, so the old primary is primary again in a new epoch (W7)."),
+  "primary.stuck": row(
+    "error",
+    "No DB may be promoted; the reason and what resolves it are in the fields.",
+  ),
+  "primary.reinstated": row(
+    "info",
+    "Nobody could be promoted, so the old primary is primary again in a new epoch (W7).",
+  ),
   "primary.role": row("info", "A standby cluster becomes a cluster of its own."),
   "failover.requested": row("info", "An operator asked for a failover."),
-  "failover.refused": row("warn", "A requested failover cannot be carried out; the reason is in the fields."),
+  "failover.refused": row(
+    "warn",
+    "A requested failover cannot be carried out; the reason is in the fields.",
+  ),
   "gate.opened": row("info", "Proxies may forward to the primary."),
   "gate.waiting": row("info", "The gate stays closed; the fields say what is missing."),
   "gate.proxies": row("info", "The set of proxies that may forward changed."),
@@ -58,7 +103,10 @@ export const events = {
   "postgres.adopted": row("info", "A running PostgreSQL was taken over without a restart."),
   "postgres.exited": row("error", "PostgreSQL ended although nobody had asked."),
   "plan.changed": row("info", "What the keeper is going to do next."),
-  "plan.blocked": row("warn", "The keeper cannot do what the view asks; the reason says why and what resolves it."),
+  "plan.blocked": row(
+    "warn",
+    "The keeper cannot do what the view asks; the reason says why and what resolves it.",
+  ),
   "step.started": row("info", "A step of the plan begins."),
   "step.finished": row("info", "A step of the plan is done."),
   "step.failed": row("error", "A step of the plan failed; it is planned again."),
@@ -67,7 +115,10 @@ export const events = {
   "step.progress": row("info", "How far a long step is."),
   "parameters.changed": row("info", "postgres parameters changed, reloading postgres instance"),
   "parameters.unchanged": row("info", "postgres parameters not changed"),
-  "parameter.ignored": row("warn", "A parameter of the specification is not used: managed by the keeper or unknown to this PostgreSQL."),
+  "parameter.ignored": row(
+    "warn",
+    "A parameter of the specification is not used: managed by the keeper or unknown to this PostgreSQL.",
+  ),
   "generation.applied": row("info", "The DB's specification is fully applied."),
   "certificate.issued": row("info", "PostgreSQL, primary in this epoch, is stopped for good."),
   "role.created": row("info", "replication role created"),
@@ -75,7 +126,10 @@ export const events = {
   "role.added": row("info", "replication role added to superuser"),
 
   // guardian
-  "guardian.deadline": row("warn", "No keeper for longer than the deadline; PostgreSQL is stopped."),
+  "guardian.deadline": row(
+    "warn",
+    "No keeper for longer than the deadline; PostgreSQL is stopped.",
+  ),
   "guardian.killed": row("warn", "PostgreSQL did not stop in time and was killed."),
 
   // proxy
@@ -96,4 +150,7 @@ export interface Event {
   readonly fields: Readonly<Record<string, EventField>>
 }
 
-export const event = (code: EventCode, fields: Readonly<Record<string, EventField>> = {}): Event => ({ code, fields })
+export const event = (
+  code: EventCode,
+  fields: Readonly<Record<string, EventField>> = {},
+): Event => ({ code, fields })

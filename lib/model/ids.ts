@@ -28,6 +28,11 @@ export const proxyUID = (s: string): ProxyUID => s as ProxyUID
 export const bootUUID = (s: string): BootUUID => s as BootUUID
 export const infoUID = (s: string): InfoUID => s as InfoUID
 export const generation = (n: number): Generation => n as Generation
+/** Go's first generation of anything. */
+export const firstGeneration = generation(1)
+export const nextGeneration = (g: Generation): Generation => generation(g + 1)
+/** Go's "nobody". */
+export const noDB = dbUID("")
 export const nonce = (s: string): Nonce => s as Nonce
 
 export const newDB = (random: Random): DBUID => random.uid() as DBUID

@@ -21,7 +21,17 @@ import {
   uint,
 } from "./codec.ts"
 import { BinaryVersion, TimelineHistory } from "./cluster.ts"
-import type { BootUUID, ClusterUID, DBUID, Epoch, Generation, InfoUID, KeeperUID, ProxyUID, SentinelUID } from "./ids.ts"
+import type {
+  BootUUID,
+  ClusterUID,
+  DBUID,
+  Epoch,
+  Generation,
+  InfoUID,
+  KeeperUID,
+  ProxyUID,
+  SentinelUID,
+} from "./ids.ts"
 
 export const PostgresState = struct({
   uid: omit(id<DBUID>()),

@@ -83,9 +83,14 @@ const entriesOf = (value: JsonObject | ReadonlyMap<string, Json>): readonly [str
 
 export const isArray = (value: Json): value is readonly Json[] => Array.isArray(value)
 export const isObject = (value: Json): value is JsonObject =>
-  typeof value === "object" && value !== null && !isArray(value) && !(value instanceof ExactNumber) && !(value instanceof Map)
+  typeof value === "object" &&
+  value !== null &&
+  !isArray(value) &&
+  !(value instanceof ExactNumber) &&
+  !(value instanceof Map)
 
-const special = /["\\<>&\u0000-\u001f\u2028\u2029]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
+const special =
+  /["\\<>&\u0000-\u001f\u2028\u2029]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
 const short: Readonly<Record<string, string>> = {
   '"': '\\"',
   "\\": "\\\\",

@@ -10,7 +10,6 @@ import {
   type Value,
   dictionary,
   flag,
-
   maybe,
   nullable,
   nullableList,
@@ -72,11 +71,17 @@ export const fields = {
   deadKeeperRemovalInterval: maybe(span, "age after which a dead keeper without DB is forgotten"),
   proxyCheckInterval: maybe(span, "upper bound between two checks of a proxy"),
   proxyTimeout: maybe(span, "time without a good check after which a proxy cuts its clients"),
-  maxStandbys: maybe(uint(16), "limit of standbys; sizes max_replication_slots and max_wal_senders"),
+  maxStandbys: maybe(
+    uint(16),
+    "limit of standbys; sizes max_replication_slots and max_wal_senders",
+  ),
   maxStandbysPerSender: maybe(uint(16), "wanted number of standbys"),
   maxStandbyLag: maybe(uint(32), "bytes an asynchronous standby may lag and still be elected"),
   synchronousReplication: maybe(flag, "commits wait for synchronous standbys"),
-  minSynchronousStandbys: maybe(uint(16), "fewest synchronous standbys; 0 lets the primary go on alone"),
+  minSynchronousStandbys: maybe(
+    uint(16),
+    "fewest synchronous standbys; 0 lets the primary go on alone",
+  ),
   maxSynchronousStandbys: maybe(uint(16), "most synchronous standbys"),
   additionalWalSenders: always(nullable(uint(16)), "WAL senders beyond those of standbys"),
   additionalMasterReplicationSlots: always(
@@ -105,10 +110,16 @@ export const Spec = struct(fields)
 /** As the user typed it. */
 export type Spec = StructOf<typeof fields>
 
-type Mandatory =
-  | Exclude<keyof Spec, "initMode" | "newConfig" | "pitrConfig" | "existingConfig" | "standbyConfig" | Extension>
+type Mandatory = Exclude<
+  keyof Spec,
+  "initMode" | "newConfig" | "pitrConfig" | "existingConfig" | "standbyConfig" | Extension
+>
 type Extension = "selfFencing" | "fencingLease" | "failureDetection"
-type Filled = { readonly [K in Mandatory]-?: K extends "pgHBA" | "additionalMasterReplicationSlots" ? Spec[K] : NonNullable<Spec[K]> }
+type Filled = {
+  readonly [K in Mandatory]-?: K extends "pgHBA" | "additionalMasterReplicationSlots"
+    ? Spec[K]
+    : NonNullable<Spec[K]>
+}
 /** With Go's defaults in place of what was left out. */
 export type FullSpec = Omit<Spec, Mandatory> & Filled
 

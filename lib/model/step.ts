@@ -24,7 +24,12 @@ export type Step =
   | { readonly kind: "mark"; readonly mark: Mark }
   | { readonly kind: "unmark" }
   /** Stops PostgreSQL, fast, then by force after `escalateAfter`. `checkpoint` first makes the stop short (D-44). */
-  | { readonly kind: "stop"; readonly why: string; readonly escalateAfter: Millis; readonly checkpoint: boolean }
+  | {
+      readonly kind: "stop"
+      readonly why: string
+      readonly escalateAfter: Millis
+      readonly checkpoint: boolean
+    }
   /** Removes `postgres.new/`. */
   | { readonly kind: "discard-side"; readonly reason: Reason }
   /** Removes `postgres/`. Only for what is marked as half initialised. */

@@ -22,7 +22,9 @@ const durations = [
 /** The broken rule as text, or null when the specification is fine. */
 export function validate(spec: Spec): string | null {
   const full = withDefaults(spec)
-  return timing(full) ?? limits(full) ?? initialisation(full) ?? slots(full) ?? modes(full) ?? ours(full)
+  return (
+    timing(full) ?? limits(full) ?? initialisation(full) ?? slots(full) ?? modes(full) ?? ours(full)
+  )
 }
 
 function timing(spec: FullSpec): string | null {
@@ -93,7 +95,10 @@ function role(spec: FullSpec): string | null {
 
 /** Rules on the fields that Go does not know. */
 function ours(spec: FullSpec): string | null {
-  if (spec.failureDetection !== undefined && !["silence", "evidence"].includes(spec.failureDetection))
+  if (
+    spec.failureDetection !== undefined &&
+    !["silence", "evidence"].includes(spec.failureDetection)
+  )
     return `unknown failureDetection: ${quoted(spec.failureDetection)}`
   if (spec.fencingLease !== undefined && spec.fencingLease <= 0n)
     return "fencingLease must be positive"

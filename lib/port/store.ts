@@ -55,7 +55,12 @@ export type Publisher =
 export interface Store extends AsyncDisposable {
   /** Linearizable. */
   read(signal: AbortSignal): Promise<Reading>
-  write(data: ClusterData, expected: Expected, leadership: Leadership | null, signal: AbortSignal): Promise<Written>
+  write(
+    data: ClusterData,
+    expected: Expected,
+    leadership: Leadership | null,
+    signal: AbortSignal,
+  ): Promise<Written>
   /** Publishes an info; the key disappears when it is not published again within `ttl`. */
   publish(what: Published, ttl: Millis, signal: AbortSignal): Promise<void>
   /** Removes an info at a graceful stop. Missing is fine. */

@@ -1,17 +1,24 @@
 /**
- * PostgreSQL's process as its keeper sees it: through the guardian, the small process that is its parent (protocol part 1).
+ * PostgreSQL's process as its keeper sees it: through the guardian, the small process that is its
+ * parent (protocol part 1).
  */
 import type { Millis } from "#base/brand.ts"
 
 export type StopMode = "fast" | "immediate"
 
 /**
- * What is known of PostgreSQL's processes. A zombie that nobody reaped counts as gone (D-77); `stopped` means that every process of
- * the instance is gone, so a postmaster that left backends behind is still `running`, and `stopping`.
+ * What is known of PostgreSQL's processes. A zombie that nobody reaped counts as gone (D-77);
+ * `stopped` means that every process of the instance is gone, so a postmaster that left backends
+ * behind is still `running`, and `stopping`.
  */
 export type Postmaster =
   | { readonly kind: "stopped"; readonly exit: Exit | null }
-  | { readonly kind: "running"; readonly pid: number; readonly dataDir: string; readonly stopping: boolean }
+  | {
+      readonly kind: "running"
+      readonly pid: number
+      readonly dataDir: string
+      readonly stopping: boolean
+    }
 
 /** How the last postmaster ended, when this guardian saw it end. */
 export interface Exit {
@@ -30,34 +37,41 @@ export interface Start {
 }
 
 /**
- * One guardian per data directory. It outlives a killed keeper until the deadline, so that the next keeper adopts a running
- * PostgreSQL; when nobody has called `hold` for longer than the deadline it stops PostgreSQL and ends.
+ * One guardian per data directory. It outlives a killed keeper until the deadline, so that the next
+ * keeper adopts a running PostgreSQL; when nobody has called `hold` for longer than the deadline it
+ * stops PostgreSQL and ends.
  */
 export interface Supervisor extends AsyncDisposable {
   /**
-   * The identity of this run of supervision: the same as long as the guardian lives, new with every new guardian. A lost guardian
-   * is replaced by the next call, so this may change between two calls, and a hold given before is then gone with it.
+   * The identity of this run of supervision: the same as long as the guardian lives, new with every
+   * new guardian. A lost guardian is replaced by the next call, so this may change between two
+   * calls, and a hold given before is then gone with it.
    */
   readonly boot: string
   /** True when `open` found a guardian that was already there. */
   readonly adopted: boolean
   state(signal: AbortSignal): Promise<Postmaster>
-  /** Starts the postmaster and resolves once postmaster.pid names it; throws when it exits first, with the tail of its output. */
+  /**
+   * Starts the postmaster and resolves once postmaster.pid names it; throws when it exits first,
+   * with the tail of its output.
+   */
   start(what: Start, signal: AbortSignal): Promise<void>
   /**
-   * Stops the postmaster: SIGINT (fast) or SIGQUIT (immediate); after `escalateAfter` SIGQUIT, then SIGKILL to its group. Resolves when
-   * it is gone and everything of its group with it.
+   * Stops the postmaster: SIGINT (fast) or SIGQUIT (immediate); after `escalateAfter` SIGQUIT, then
+   * SIGKILL to its group. Resolves when it is gone and everything of its group with it.
    */
   stop(mode: StopMode, escalateAfter: Millis, signal: AbortSignal): Promise<void>
   /**
-   * "I am here": PostgreSQL may run until `until` on the boot clock (`Now.mono`); the last word counts. At that moment nothing of
-   * PostgreSQL is alive: the guardian begins to stop it a little before. A moment and not a span, because a call may be delivered
-   * late (the keeper or the guardian was frozen meanwhile) and must not then extend a lease.
+   * "I am here": PostgreSQL may run until `until` on the boot clock (`Now.mono`); the last word
+   * counts. At that moment nothing of PostgreSQL is alive: the guardian begins to stop it a little
+   * before. A moment and not a span, because a call may be delivered late (the keeper or the
+   * guardian was frozen meanwhile) and must not then extend a lease.
    */
   hold(until: Millis, signal: AbortSignal): Promise<void>
   /**
-   * Calls back when PostgreSQL has ended, however it ended, and nothing of it is left. A guardian that is lost reports an exit of
-   * which nothing is known, once the PostgreSQL that went with it is gone.
+   * Calls back when PostgreSQL has ended, however it ended, and nothing of it is left. A guardian
+   * that is lost reports an exit of which nothing is known, once the PostgreSQL that went with it
+   * is gone.
    */
   onExit(callback: (exit: Exit) => void): void
   /** Stops PostgreSQL and ends the guardian. */

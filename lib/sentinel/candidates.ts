@@ -31,7 +31,12 @@ export const byAdvance = firstOf<DBFact>(
 )
 
 /** @param since Positions seen before this moment do not count; null while nothing is fenced yet. */
-export function candidates(data: ClusterData, facts: Facts, primary: DBFact, since: Millis | null): Candidates {
+export function candidates(
+  data: ClusterData,
+  facts: Facts,
+  primary: DBFact,
+  since: Millis | null,
+): Candidates {
   const ready: DBFact[] = []
   const awaited: DBFact[] = []
   const refused: Refusal[] = []
@@ -70,5 +75,7 @@ function shortfall(fact: DBFact, primary: DBFact, facts: Facts): string | null {
 /** Confirmed and still required: every acknowledged commit is on each of them (5.8). */
 export const inSync = (primary: DBFact): readonly DBUID[] => {
   const { status, spec } = primary.db
-  return (status.synchronousStandbys ?? []).filter((uid) => spec.synchronousStandbys?.includes(uid) === true)
+  return (status.synchronousStandbys ?? []).filter(
+    (uid) => spec.synchronousStandbys?.includes(uid) === true,
+  )
 }

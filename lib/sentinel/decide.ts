@@ -50,8 +50,10 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now, seed: numbe
   const rules = brokenRules(data, wanted)
   const { events, memory: after } = gathered()
   if (rules.length > 0) return { output: { kind: "broken", rules }, memory, events: [] }
-  const due = memory.writtenAt === null || now.mono - memory.writtenAt >= toMillis(facts.spec.sleepInterval)
-  if (!due && material(data) === material(wanted)) return { output: { kind: "hold" }, memory: after, events }
+  const due =
+    memory.writtenAt === null || now.mono - memory.writtenAt >= toMillis(facts.spec.sleepInterval)
+  if (!due && material(data) === material(wanted))
+    return { output: { kind: "hold" }, memory: after, events }
   const nonce = newNonce(random)
   return {
     output: { kind: "write", data: stamp(data, wanted, nonce, now.wall), nonce },
@@ -89,7 +91,9 @@ function serve(data: ClusterData, round: Round, primary: DBFact): ClusterData {
 
 /** A view without an epoch was written by Go, or passed through its hands: from here on it is ours (L6). */
 const named = (data: ClusterData, round: Round): ClusterData =>
-  data.cluster.status.primaryEpoch === "" ? withStatus(data, { primaryEpoch: newEpoch(round.random) }) : data
+  data.cluster.status.primaryEpoch === ""
+    ? withStatus(data, { primaryEpoch: newEpoch(round.random) })
+    : data
 
 /** A standby cluster that was promoted: its primary follows nobody any more (N6). */
 function keepRole(data: ClusterData, round: Round, primary: DBFact): ClusterData {

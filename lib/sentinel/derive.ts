@@ -3,9 +3,17 @@
  */
 import type { Time } from "#base/brand.ts"
 import { sortedValues } from "#base/order.ts"
-import { Cluster, type ClusterData, DB, DBSpec, Keeper, Proxy, isMasterType } from "#model/cluster.ts"
+import {
+  Cluster,
+  type ClusterData,
+  DB,
+  DBSpec,
+  Keeper,
+  Proxy,
+  isMasterType,
+} from "#model/cluster.ts"
 import { same } from "#model/codec.ts"
-import type { Generation, Nonce } from "#model/ids.ts"
+import { type Nonce, nextGeneration } from "#model/ids.ts"
 import type { FullSpec } from "#model/spec.ts"
 import type { Reducer } from "./round.ts"
 
@@ -34,7 +42,9 @@ function derived(db: DB, spec: FullSpec): DBSpec {
 }
 type FollowConfig = NonNullable<DBSpec["followConfig"]>
 /** What the primary of a standby cluster follows. */
-export function external(spec: FullSpec): Omit<FollowConfig, "dbuid"> & { readonly type: "external" } {
+export function external(
+  spec: FullSpec,
+): Omit<FollowConfig, "dbuid"> & { readonly type: "external" } {
   const config = spec.standbyConfig
   return {
     type: "external",
@@ -51,13 +61,18 @@ export function raiseGenerations(before: ClusterData, after: ClusterData): Clust
   for (const db of sortedValues(after.dbs)) {
     const old = before.dbs.get(db.uid)
     if (old === undefined || same(DBSpec, old.spec, db.spec)) continue
-    dbs.set(db.uid, { ...db, generation: (old.generation + 1) as Generation }) // a counter's next value
+    dbs.set(db.uid, { ...db, generation: nextGeneration(old.generation) })
   }
   return { ...after, dbs }
 }
 
 /** Change times of what differs (5.2 step 8) and the nonce of this write (W5). */
-export function stamp(before: ClusterData, after: ClusterData, nonce: Nonce, now: Time): ClusterData {
+export function stamp(
+  before: ClusterData,
+  after: ClusterData,
+  nonce: Nonce,
+  now: Time,
+): ClusterData {
   const marked: ClusterData = {
     ...after,
     cluster: { ...after.cluster, status: { ...after.cluster.status, writer: nonce } },
@@ -66,12 +81,19 @@ export function stamp(before: ClusterData, after: ClusterData, nonce: Nonce, now
     ...marked,
     changeTime: now,
     // the nonce alone is no change of the cluster
-    cluster: same(Cluster, before.cluster, after.cluster) ? marked.cluster : { ...marked.cluster, changeTime: now },
-    proxy: same(Proxy, before.proxy, after.proxy) ? after.proxy : { ...after.proxy, changeTime: now },
+    cluster: same(Cluster, before.cluster, after.cluster)
+      ? marked.cluster
+      : { ...marked.cluster, changeTime: now },
+    proxy: same(Proxy, before.proxy, after.proxy)
+      ? after.proxy
+      : { ...after.proxy, changeTime: now },
     keepers: new Map(
       [...after.keepers].map(([uid, keeper]) => {
         const old = before.keepers.get(uid)
-        return [uid, old !== undefined && same(Keeper, old, keeper) ? keeper : { ...keeper, changeTime: now }]
+        return [
+          uid,
+          old !== undefined && same(Keeper, old, keeper) ? keeper : { ...keeper, changeTime: now },
+        ]
       }),
     ),
     dbs: new Map(

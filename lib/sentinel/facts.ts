@@ -192,12 +192,18 @@ function convergenceOf(db: DB, spec: FullSpec, memory: Memory, now: Now): Conver
 function validityOf(own: Reported, primary: DB | null, memory: Memory): Validity {
   if (own.generation === 0 || primary === null) return "unknown"
   const main = reportedBranch(primary, stateOf(primary, memory.keepers) ?? null)
-  if (own.systemID !== "" && main.systemID !== "" && own.systemID !== main.systemID) return "invalid"
+  if (own.systemID !== "" && main.systemID !== "" && own.systemID !== main.systemID)
+    return "invalid"
   return diverged(main, own) ? "invalid" : "valid"
 }
 
 /** More than ten reports of one position, behind the primary, whose WAL begins later than what is needed (canSync, 5.5). */
-function isStarved(db: DB, state: PostgresState | null, primary: DB | null, memory: Memory): boolean {
+function isStarved(
+  db: DB,
+  state: PostgresState | null,
+  primary: DB | null,
+  memory: Memory,
+): boolean {
   if (state === null || !state.healthy || primary === null || db.generation === 1) return false
   const main = stateOf(primary, memory.keepers)
   if (main === undefined || main.olderWalFile === "" || main.xLogPos === state.xLogPos) return false
@@ -211,7 +217,9 @@ function isStarved(db: DB, state: PostgresState | null, primary: DB | null, memo
  */
 function proxyFact(uid: ProxyUID, seen: Seen<ProxyInfo>, { infos }: Snapshot, now: Now): ProxyFact {
   const timeout = seen.info.ProxyTimeout / 1e6
-  const allowance = seen.info.capabilities.includes(capabilities.boundedView) ? 1.05 * timeout : 2 * timeout
+  const allowance = seen.info.capabilities.includes(capabilities.boundedView)
+    ? 1.05 * timeout
+    : 2 * timeout
   const young = now.mono - seen.since <= allowance
   // A key that is gone was withdrawn by a proxy that had cut, or expired, which takes longer than any timeout (3.1).
   return { uid, info: seen.info, active: young && infos.proxies.has(uid) }

@@ -21,13 +21,20 @@ export const keepGate =
       round.say("gate.proxies", { proxies: enabled.join(",") })
       return withGate(data, { ...spec, enabledProxies: enabled })
     }
-    const missing = [...unready(primary, round.facts), ...unacknowledged(data, round.facts).map((uid) => `proxy ${uid}`)]
+    const missing = [
+      ...unready(primary, round.facts),
+      ...unacknowledged(data, round.facts).map((uid) => `proxy ${uid}`),
+    ]
     if (missing.length > 0) {
       round.sayOnce("gate.waiting", { db: primary.uid, missing: missing.join(", ") })
       return data
     }
     round.over("gate.waiting")
-    round.say("gate.opened", { db: primary.uid, keeper: primary.keeper.uid, proxies: enabled.join(",") })
+    round.say("gate.opened", {
+      db: primary.uid,
+      keeper: primary.keeper.uid,
+      proxies: enabled.join(","),
+    })
     return withGate(data, { masterDbUid: primary.uid, enabledProxies: enabled })
   }
 
@@ -37,8 +44,14 @@ export function unready(primary: DBFact, facts: Facts): string[] {
   const missing: string[] = []
   if (!primary.up) missing.push("a healthy PostgreSQL")
   if (primary.convergence !== "converged") missing.push("its specification applied")
-  if (state?.inRecovery === true && facts.spec.role === "master") missing.push("the end of recovery")
-  if (state !== null && state.systemID !== "" && db.status.systemdID !== "" && state.systemID !== db.status.systemdID)
+  if (state?.inRecovery === true && facts.spec.role === "master")
+    missing.push("the end of recovery")
+  if (
+    state !== null &&
+    state.systemID !== "" &&
+    db.status.systemdID !== "" &&
+    state.systemID !== db.status.systemdID
+  )
     missing.push(`system identifier ${db.status.systemdID}`)
   return missing
 }

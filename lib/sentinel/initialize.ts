@@ -4,7 +4,7 @@
  */
 import { toMillis } from "#base/duration.ts"
 import { type ClusterData, type DB, type DBSpec, emptyDB } from "#model/cluster.ts"
-import { type DBUID, type Generation, type KeeperUID, keeperUID, newDB, newEpoch } from "#model/ids.ts"
+import { type KeeperUID, firstGeneration, keeperUID, newDB, newEpoch, noDB } from "#model/ids.ts"
 import { external } from "./derive.ts"
 import type { DBFact } from "./facts.ts"
 import { type Reducer, type Round, withDB, withSpec, withStatus } from "./round.ts"
@@ -26,7 +26,7 @@ function begin(data: ClusterData, round: Round): ClusterData {
   const db: DB = {
     ...emptyDB,
     uid: newDB(round.random),
-    generation: 1 as Generation, // Go's first
+    generation: firstGeneration,
     spec: firstSpec(keeper, round),
   }
   return withStatus(withDB(data, db), { master: db.uid })
@@ -35,17 +35,21 @@ function begin(data: ClusterData, round: Round): ClusterData {
 /** By uid, so that it is no matter of chance; keepers on which it failed before come last. */
 function chooseKeeper(data: ClusterData, round: Round): KeeperUID | null {
   const { facts, memory } = round
-  const named = facts.spec.initMode === "existing" ? facts.spec.existingConfig?.keeperUID : undefined
+  const named =
+    facts.spec.initMode === "existing" ? facts.spec.existingConfig?.keeperUID : undefined
   const able = [...facts.keepers.values()].filter(
     (fact) =>
       data.keepers.has(fact.uid) &&
       fact.alive &&
       !fact.failed &&
-      (named === undefined ? fact.keeper?.status.canBeMaster !== false && fact.info?.canBeMaster !== false : fact.uid === named),
+      (named === undefined
+        ? fact.keeper?.status.canBeMaster !== false && fact.info?.canBeMaster !== false
+        : fact.uid === named),
   )
   const [first] = able.toSorted(
     (a, b) =>
-      Number(memory.failedInit.has(a.uid)) - Number(memory.failedInit.has(b.uid)) || (a.uid < b.uid ? -1 : 1),
+      Number(memory.failedInit.has(a.uid)) - Number(memory.failedInit.has(b.uid)) ||
+      (a.uid < b.uid ? -1 : 1),
   )
   if (first !== undefined) return first.uid
   round.sayOnce("cluster.waiting", { keeper: keeperUID(named ?? "any") })
@@ -61,11 +65,15 @@ function firstSpec(keeper: KeeperUID, { facts }: Round): DBSpec {
     includePreviousConfig: spec.mergePgParameters,
     initMode: spec.initMode === "existing" ? "existing" : spec.initMode === "pitr" ? "pitr" : "new",
     role: "master",
-    ...(spec.initMode === "new" && spec.newConfig !== undefined ? { newConfig: spec.newConfig } : {}),
-    ...(spec.initMode === "pitr" && spec.pitrConfig !== undefined ? { pitrConfig: spec.pitrConfig } : {}),
+    ...(spec.initMode === "new" && spec.newConfig !== undefined
+      ? { newConfig: spec.newConfig }
+      : {}),
+    ...(spec.initMode === "pitr" && spec.pitrConfig !== undefined
+      ? { pitrConfig: spec.pitrConfig }
+      : {}),
   }
   if (spec.role !== "standby") return base
-  return { ...base, role: "standby", followConfig: { ...external(spec), dbuid: "" as DBUID } } // nobody of this cluster
+  return { ...base, role: "standby", followConfig: { ...external(spec), dbuid: noDB } }
 }
 
 /** The first primary works: its own parameters become the cluster's where asked (6.7), and the normal phase begins. */
@@ -74,12 +82,21 @@ function finish(data: ClusterData, round: Round, fact: DBFact): ClusterData {
   round.say("cluster.initialized", { db: fact.uid, keeper: fact.keeper.uid })
   const merged: ClusterData =
     spec.mergePgParameters && fact.state !== null
-      ? { ...data, cluster: { ...data.cluster, spec: { ...data.cluster.spec, pgParameters: fact.state.pgParameters } } }
+      ? {
+          ...data,
+          cluster: {
+            ...data.cluster,
+            spec: { ...data.cluster.spec, pgParameters: fact.state.pgParameters },
+          },
+        }
       : data
-  return withStatus(withSpec(merged, fact.uid, { initMode: "none", includePreviousConfig: false }), {
-    phase: "normal",
-    primaryEpoch: newEpoch(round.random),
-  })
+  return withStatus(
+    withSpec(merged, fact.uid, { initMode: "none", includePreviousConfig: false }),
+    {
+      phase: "normal",
+      primaryEpoch: newEpoch(round.random),
+    },
+  )
 }
 
 function timedOut(fact: DBFact, { facts, memory, now }: Round): boolean {
@@ -93,5 +110,5 @@ function timedOut(fact: DBFact, { facts, memory, now }: Round): boolean {
 function giveUp(data: ClusterData, round: Round, fact: DBFact): ClusterData {
   round.say("cluster.failed", { db: fact.uid, keeper: fact.keeper.uid })
   round.initFailedOn(fact.keeper.uid)
-  return withStatus({ ...data, dbs: new Map() }, { master: "" as DBUID }) // nobody yet
+  return withStatus({ ...data, dbs: new Map() }, { master: noDB })
 }

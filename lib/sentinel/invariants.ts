@@ -8,18 +8,26 @@ import { same } from "#model/codec.ts"
 
 /** The broken rules, in words; empty when the step is allowed. */
 export function brokenRules(prev: ClusterData, next: ClusterData): string[] {
-  return [...structure(next), ...gate(prev, next), ...succession(prev, next), ...generations(prev, next)]
+  return [
+    ...structure(next),
+    ...gate(prev, next),
+    ...succession(prev, next),
+    ...generations(prev, next),
+  ]
 }
 
 function structure(next: ClusterData): string[] {
   const broken: string[] = []
   const { status } = next.cluster
-  if (status.phase === "normal" && !next.dbs.has(status.master)) broken.push("the primary's DB is missing")
+  if (status.phase === "normal" && !next.dbs.has(status.master))
+    broken.push("the primary's DB is missing")
   const keepers = sortedValues(next.dbs).map((db) => db.spec.keeperUID)
   if (new Set(keepers).size !== keepers.length) broken.push("a keeper has two DBs")
-  for (const uid of keepers) if (!next.keepers.has(uid)) broken.push(`keeper ${uid} of a DB is missing`)
+  for (const uid of keepers)
+    if (!next.keepers.has(uid)) broken.push(`keeper ${uid} of a DB is missing`)
   for (const db of next.dbs.values())
-    if (db.spec.synchronousStandbys?.includes(db.uid) === true) broken.push(`DB ${db.uid} waits for itself`)
+    if (db.spec.synchronousStandbys?.includes(db.uid) === true)
+      broken.push(`DB ${db.uid} waits for itself`)
   return broken
 }
 
@@ -28,12 +36,20 @@ function gate(prev: ClusterData, next: ClusterData): string[] {
   const { status } = next.cluster
   const open = next.proxy.spec.masterDbUid
   const broken: string[] = []
-  if (open !== "" && open !== status.master) broken.push("W3: the gate is open to a DB that is not the primary")
+  if (open !== "" && open !== status.master)
+    broken.push("W3: the gate is open to a DB that is not the primary")
   if (open !== "" && status.primaryRevoked) broken.push("W1: the gate is open to a revoked primary")
-  if (open !== "" && prev.proxy.spec.masterDbUid !== open && prev.cluster.status.master !== status.master)
+  if (
+    open !== "" &&
+    prev.proxy.spec.masterDbUid !== open &&
+    prev.cluster.status.master !== status.master
+  )
     broken.push("W2: promoted and opened in one write")
   const steps = next.proxy.generation - prev.proxy.generation
-  if (steps !== (same(Proxy, { ...prev.proxy, generation: next.proxy.generation }, next.proxy) ? 0 : 1))
+  if (
+    steps !==
+    (same(Proxy, { ...prev.proxy, generation: next.proxy.generation }, next.proxy) ? 0 : 1)
+  )
     broken.push("G9: the proxy generation does not count the changes of the proxy spec")
   return broken
 }
@@ -46,9 +62,18 @@ function succession(prev: ClusterData, next: ClusterData): string[] {
   if (before.master !== after.master) {
     if (!before.primaryRevoked) broken.push("W2: a primary that was not revoked is replaced")
     if (before.primaryEpoch === after.primaryEpoch) broken.push("a promotion without a new epoch")
-  } else if (before.primaryRevoked && !after.primaryRevoked && before.primaryEpoch === after.primaryEpoch)
+  } else if (
+    before.primaryRevoked &&
+    !after.primaryRevoked &&
+    before.primaryEpoch === after.primaryEpoch
+  )
     broken.push("W7: a reinstatement without a new epoch")
-  if (!before.primaryRevoked && after.primaryRevoked && before.primaryEpoch !== "" && before.primaryEpoch !== after.primaryEpoch)
+  if (
+    !before.primaryRevoked &&
+    after.primaryRevoked &&
+    before.primaryEpoch !== "" &&
+    before.primaryEpoch !== after.primaryEpoch
+  )
     broken.push("W1: a revocation changes the epoch")
   return broken
 }
@@ -64,4 +89,3 @@ function generations(prev: ClusterData, next: ClusterData): string[] {
   }
   return broken
 }
-

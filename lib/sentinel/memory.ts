@@ -128,7 +128,8 @@ function see<U, Info>(
   const after = new Map([...before].filter(([, seen]) => mono - seen.since < forgetAfter))
   for (const [uid, info] of infos) {
     const last = before.get(uid)
-    if (last === undefined) after.set(uid, { infoUID: infoUID(info), info, since: mono, heard: false })
+    if (last === undefined)
+      after.set(uid, { infoUID: infoUID(info), info, since: mono, heard: false })
     else if (last.infoUID !== infoUID(info))
       after.set(uid, { infoUID: infoUID(info), info, since: mono, heard: true })
     else after.set(uid, { ...last, info })
@@ -194,5 +195,7 @@ function stalls(
 function fence(data: ClusterData, before: Fence | null, mono: Millis): Fence | null {
   const { primaryRevoked, primaryEpoch } = data.cluster.status
   if (!primaryRevoked) return null
-  return before?.epoch === primaryEpoch ? before : { epoch: primaryEpoch, since: mono, fencedAt: null }
+  return before?.epoch === primaryEpoch
+    ? before
+    : { epoch: primaryEpoch, since: mono, fencedAt: null }
 }

@@ -6,7 +6,7 @@
 import { toMillis } from "#base/duration.ts"
 import { byText } from "#base/order.ts"
 import type { ClusterData, DB } from "#model/cluster.ts"
-import { type DBUID, newEpoch } from "#model/ids.ts"
+import { type DBUID, newEpoch, noDB } from "#model/ids.ts"
 import { byAdvance, candidates, inSync } from "./candidates.ts"
 import { external } from "./derive.ts"
 import type { DBFact, Facts } from "./facts.ts"
@@ -56,8 +56,11 @@ function requested(data: ClusterData, facts: Facts, primary: DBFact): Judgement 
   const request = data.cluster.status.failoverRequest
   if (request === undefined || !isServing(data, primary)) return { kind: "keep" }
   const { ready } = candidates(data, facts, primary, null)
-  const wanted = request.keeper === "" ? ready[0] : ready.find((fact) => fact.keeper.uid === request.keeper)
-  return wanted === undefined ? { kind: "keep" } : { kind: "depose", why: "an operator asked for a failover" }
+  const wanted =
+    request.keeper === "" ? ready[0] : ready.find((fact) => fact.keeper.uid === request.keeper)
+  return wanted === undefined
+    ? { kind: "keep" }
+    : { kind: "depose", why: "an operator asked for a failover" }
 }
 
 /** A wish that cannot be met is refused at once and with the reason, never kept for later (D-29). */
@@ -65,7 +68,9 @@ export function answerRequest(data: ClusterData, round: Round, primary: DBFact):
   const request = data.cluster.status.failoverRequest
   if (request === undefined || !isServing(data, primary)) return data
   const { refused } = candidates(data, round.facts, primary, null)
-  const mine = refused.filter((refusal) => request.keeper === "" || refusal.keeper === request.keeper)
+  const mine = refused.filter(
+    (refusal) => request.keeper === "" || refusal.keeper === request.keeper,
+  )
   const why =
     request.keeper === primary.keeper.uid
       ? "it is the primary's keeper"
@@ -103,8 +108,10 @@ export function depose(data: ClusterData, round: Round, primary: DBFact, why: st
  */
 export function settleFence(memory: Memory, data: ClusterData, facts: Facts): Memory {
   const { fence, readAt } = memory
-  if (fence === null || fence.fencedAt !== null || readAt === null || facts.primary === null) return memory
-  if (unacknowledged(data, facts).length > 0 || !hasEnded(facts.primary, fence, facts, readAt)) return memory
+  if (fence === null || fence.fencedAt !== null || readAt === null || facts.primary === null)
+    return memory
+  if (unacknowledged(data, facts).length > 0 || !hasEnded(facts.primary, fence, facts, readAt))
+    return memory
   return { ...memory, fence: { ...fence, fencedAt: readAt } }
 }
 
@@ -127,7 +134,10 @@ export function succeed(data: ClusterData, round: Round, primary: DBFact): Clust
   const { facts, memory } = round
   const fencedAt = memory.fence?.fencedAt ?? null
   if (fencedAt === null) {
-    round.sayOnce("gate.waiting", { proxies: unacknowledged(data, facts).join(","), keeper: primary.keeper.uid })
+    round.sayOnce("gate.waiting", {
+      proxies: unacknowledged(data, facts).join(","),
+      keeper: primary.keeper.uid,
+    })
     return data
   }
   round.over("gate.waiting")
@@ -136,7 +146,8 @@ export function succeed(data: ClusterData, round: Round, primary: DBFact): Clust
   if (awaited.length > 0) return data
   const best = choose(ready, data)
   if (best !== undefined) return promote(data, round, primary, best)
-  if (primary.keeper.alive && !primary.keeper.failed) return reinstate(data, round, primary, explain(refused))
+  if (primary.keeper.alive && !primary.keeper.failed)
+    return reinstate(data, round, primary, explain(refused))
   round.sayOnce("primary.stuck", { why: explain(refused), remedy: remedyFor(primary) })
   return data
 }
@@ -163,10 +174,20 @@ function promote(data: ClusterData, round: Round, old: DBFact, best: DBFact): Cl
   })
   round.over("primary.fenced")
   const others = [...facts.dbs.values()]
-    .filter((fact) => fact.uid !== best.uid && fact.uid !== old.uid && fact.kind === "standby" && data.dbs.has(fact.uid))
+    .filter(
+      (fact) =>
+        fact.uid !== best.uid &&
+        fact.uid !== old.uid &&
+        fact.kind === "standby" &&
+        data.dbs.has(fact.uid),
+    )
     .toSorted(byAdvance)
   let next = withoutRequest(
-    withStatus(data, { master: best.uid, primaryEpoch: newEpoch(round.random), primaryRevoked: false }),
+    withStatus(data, {
+      master: best.uid,
+      primaryEpoch: newEpoch(round.random),
+      primaryRevoked: false,
+    }),
   )
   next = withSpec(next, old.uid, { followers: [] })
   for (const other of others)
@@ -182,7 +203,7 @@ function promote(data: ClusterData, round: Round, old: DBFact, best: DBFact): Cl
 export function crown(data: ClusterData, facts: Facts, uid: DBUID): ClusterData {
   const master = { role: "master", initMode: "none" } as const satisfies Partial<DB["spec"]>
   if (facts.spec.role !== "standby") return withSpec(withoutFollow(data, uid), uid, master)
-  const followConfig = { ...external(facts.spec), dbuid: "" as DBUID } // nobody of this cluster
+  const followConfig = { ...external(facts.spec), dbuid: noDB }
   return withSpec(data, uid, { role: "standby", initMode: "none", followConfig })
 }
 
@@ -193,5 +214,7 @@ function reinstate(data: ClusterData, round: Round, primary: DBFact, why: string
   const request = data.cluster.status.failoverRequest
   if (request !== undefined)
     round.say("failover.refused", { nonce: request.nonce, keeper: request.keeper, why })
-  return withoutRequest(withStatus(data, { primaryRevoked: false, primaryEpoch: newEpoch(round.random) }))
+  return withoutRequest(
+    withStatus(data, { primaryRevoked: false, primaryEpoch: newEpoch(round.random) }),
+  )
 }

@@ -4,9 +4,17 @@
  */
 import type { Now } from "#base/brand.ts"
 import type { Random } from "#base/random.ts"
-import type { ClusterData, ClusterStatus, DB, DBSpec, DBStatus, Keeper, Proxy } from "#model/cluster.ts"
+import type {
+  ClusterData,
+  ClusterStatus,
+  DB,
+  DBSpec,
+  DBStatus,
+  Keeper,
+  Proxy,
+} from "#model/cluster.ts"
 import { type Event, type EventCode, type EventField, event } from "#model/events.ts"
-import type { DBUID, Generation, KeeperUID } from "#model/ids.ts"
+import { type DBUID, type KeeperUID, nextGeneration, noDB } from "#model/ids.ts"
 import type { Facts } from "./facts.ts"
 import type { Memory } from "./memory.ts"
 
@@ -88,7 +96,11 @@ export function withSpec(data: ClusterData, uid: DBUID, change: Partial<DBSpec>)
   const db = data.dbs.get(uid)
   return db === undefined ? data : withDB(data, { ...db, spec: { ...db.spec, ...change } })
 }
-export function withDBStatus(data: ClusterData, uid: DBUID, change: Partial<DBStatus>): ClusterData {
+export function withDBStatus(
+  data: ClusterData,
+  uid: DBUID,
+  change: Partial<DBStatus>,
+): ClusterData {
   const db = data.dbs.get(uid)
   return db === undefined ? data : withDB(data, { ...db, status: { ...db.status, ...change } })
 }
@@ -103,10 +115,10 @@ export function withoutFollow(data: ClusterData, uid: DBUID): ClusterData {
 /** A new proxy spec is a new generation, which every proxy acknowledges (G9). */
 export const withGate = (data: ClusterData, spec: Proxy["spec"]): ClusterData => ({
   ...data,
-  proxy: { ...data.proxy, spec, generation: (data.proxy.generation + 1) as Generation }, // a counter's next value
+  proxy: { ...data.proxy, spec, generation: nextGeneration(data.proxy.generation) },
 })
 /** Closed for everybody; enabledProxies stay as they are (N4). */
 export const closeGate = (data: ClusterData): ClusterData =>
   data.proxy.spec.masterDbUid === ""
     ? data
-    : withGate(data, { ...data.proxy.spec, masterDbUid: "" as DBUID }) // Go's "nobody"
+    : withGate(data, { ...data.proxy.spec, masterDbUid: noDB })

@@ -6,7 +6,7 @@ import { millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
 import { by, byNumber, byText, descending, firstOf, sortedValues } from "#base/order.ts"
 import { type ClusterData, type DB, emptyDB } from "#model/cluster.ts"
-import { type Generation, type KeeperUID, newDB } from "#model/ids.ts"
+import { type KeeperUID, firstGeneration, newDB } from "#model/ids.ts"
 import { byAdvance } from "./candidates.ts"
 import type { DBFact } from "./facts.ts"
 import { type Reducer, type Round, inOrder, withDB, withSpec, withoutDB } from "./round.ts"
@@ -19,7 +19,8 @@ export const keepStandbys = (primary: DBFact): Reducer =>
 const settle: Reducer = (data, { facts }) => {
   let next = data
   for (const fact of facts.dbs.values())
-    if (fact.kind === "standby" && fact.verdict === "good") next = withSpec(next, fact.uid, { initMode: "none" })
+    if (fact.kind === "standby" && fact.verdict === "good")
+      next = withSpec(next, fact.uid, { initMode: "none" })
   return next
 }
 
@@ -36,10 +37,12 @@ const removeUseless =
     let next = data
     for (const fact of round.facts.dbs.values()) {
       if (fact.uid === primary.uid) continue
-      if (fact.kind === "master" && serves) next = remove(next, round, fact, "it was primary before")
+      if (fact.kind === "master" && serves)
+        next = remove(next, round, fact, "it was primary before")
       else if (fact.kind === "standby" && fact.validity === "invalid")
         next = remove(next, round, fact, "its history is not the primary's")
-      else if (fact.starved) next = remove(next, round, fact, "the primary no longer has the WAL that it needs")
+      else if (fact.starved)
+        next = remove(next, round, fact, "the primary no longer has the WAL that it needs")
     }
     return next
   }
@@ -93,7 +96,9 @@ const add =
 export function freeKeepers(data: ClusterData, round: Round): KeeperUID[] {
   const taken = new Set([...data.dbs.values()].map((db) => db.spec.keeperUID))
   return [...round.facts.keepers.values()]
-    .filter((fact) => data.keepers.has(fact.uid) && fact.alive && !fact.failed && !taken.has(fact.uid))
+    .filter(
+      (fact) => data.keepers.has(fact.uid) && fact.alive && !fact.failed && !taken.has(fact.uid),
+    )
     .map((fact) => fact.uid)
     .toSorted(byText)
 }
@@ -101,7 +106,7 @@ export function freeKeepers(data: ClusterData, round: Round): KeeperUID[] {
 const newStandby = (keeper: KeeperUID, round: Round): DB => ({
   ...emptyDB,
   uid: newDB(round.random),
-  generation: 1 as Generation, // Go's first
+  generation: firstGeneration,
   spec: { ...emptyDB.spec, keeperUID: keeper, initMode: "resync", role: "standby", followers: [] },
 })
 
@@ -112,7 +117,12 @@ const follow =
     let next = data
     const followers: DB[] = []
     for (const db of sortedValues(data.dbs)) {
-      if (db.uid === primary.uid || db.spec.role === "master" || db.spec.followConfig?.type === "external") continue
+      if (
+        db.uid === primary.uid ||
+        db.spec.role === "master" ||
+        db.spec.followConfig?.type === "external"
+      )
+        continue
       followers.push(db)
       next = withSpec(next, db.uid, {
         role: "standby",
@@ -123,7 +133,9 @@ const follow =
         externalSynchronousStandbys: null,
       })
     }
-    return withSpec(next, primary.uid, { followers: followers.map((db) => db.uid).toSorted(byText) })
+    return withSpec(next, primary.uid, {
+      followers: followers.map((db) => db.uid).toSorted(byText),
+    })
   }
 
 /**
@@ -146,7 +158,8 @@ export const forgetDead: Reducer = (data, round) => {
 
 /** Milliseconds since 1970 of an RFC 3339 time; `Date` is banned on this floor, so the calendar is computed (civil days). */
 export function wallMillis(time: string): number {
-  const match = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))$/.exec(time)
+  const match =
+    /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))$/.exec(time)
   if (match === null) return millis(0)
   const [, y, mo, d, h, mi, s, fraction = "0", sign = "+", oh = "0", om = "0"] = match
   const month = Number(mo)
@@ -154,7 +167,13 @@ export function wallMillis(time: string): number {
   const era = Math.floor(year / 400)
   const yearOfEra = year - era * 400
   const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + Number(d) - 1
-  const days = era * 146_097 + yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear - 719_468
+  const days =
+    era * 146_097 +
+    yearOfEra * 365 +
+    Math.floor(yearOfEra / 4) -
+    Math.floor(yearOfEra / 100) +
+    dayOfYear -
+    719_468
   const offset = (Number(oh) * 60 + Number(om)) * (sign === "-" ? -1 : 1)
   const seconds = days * 86_400 + Number(h) * 3600 + (Number(mi) - offset) * 60 + Number(s)
   return seconds * 1000 + Math.floor(Number(`0.${fraction}`) * 1000)

@@ -5,7 +5,7 @@
 import { sortedKeys, sortedValues } from "#base/order.ts"
 import type { ClusterData, DB, Keeper } from "#model/cluster.ts"
 import { emptyKeeper } from "#model/cluster.ts"
-import type { Generation } from "#model/ids.ts"
+import { firstGeneration } from "#model/ids.ts"
 import type { DBFact, KeeperFact } from "./facts.ts"
 import { type Reducer, type Round, inOrder, withDB, withKeeper } from "./round.ts"
 
@@ -21,7 +21,7 @@ const discover: Reducer = (data, round) => {
     next = withKeeper(next, {
       ...emptyKeeper,
       uid: fact.uid,
-      generation: 1 as Generation, // the only one a keeper ever has
+      generation: firstGeneration, // the only one a keeper ever has
       status: {
         ...emptyKeeper.status,
         healthy: true,
@@ -88,8 +88,7 @@ function dbStatus(db: DB, fact: DBFact, round: Round): DB {
   if (db.status.healthy && !healthy) round.say("db.failed", { db: db.uid, keeper: fact.keeper.uid })
   if (!db.status.healthy && healthy && db.status.currentGeneration !== 0)
     round.say("db.recovered", { db: db.uid, keeper: fact.keeper.uid })
-  if (state === null || fact.keeper.failed)
-    return { ...db, status: { ...db.status, healthy } }
+  if (state === null || fact.keeper.failed) return { ...db, status: { ...db.status, healthy } }
   const address = {
     healthy,
     listenAddress: state.listenAddress,

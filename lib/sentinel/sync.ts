@@ -36,11 +36,16 @@ export function initialSync(
   if (!isSynchronous(spec)) return { spec: asynchronous, confirmed: null }
   const able = others.filter((fact) => maySync(fact) && fact.up && fact.validity === "valid")
   const wanted = able
-    .toSorted((a, b) => Number(common.includes(b.uid)) - Number(common.includes(a.uid)) || byAdvance(a, b))
+    .toSorted(
+      (a, b) => Number(common.includes(b.uid)) - Number(common.includes(a.uid)) || byAdvance(a, b),
+    )
     .slice(0, spec.maxSynchronousStandbys)
     .map((fact) => fact.uid)
     .toSorted(byText)
-  const confirmed = best.keeper.obeys && old.db.spec.synchronousReplication ? wanted.filter((uid) => common.includes(uid)) : []
+  const confirmed =
+    best.keeper.obeys && old.db.spec.synchronousReplication
+      ? wanted.filter((uid) => common.includes(uid))
+      : []
   return { spec: synchronous(wanted, spec), confirmed }
 }
 
@@ -67,7 +72,9 @@ export const keepSync =
     const db = data.dbs.get(primary.uid)
     if (db === undefined) return data
     if (!isSynchronous(spec))
-      return withDBStatus(withSpec(data, primary.uid, asynchronous), primary.uid, { synchronousStandbys: null })
+      return withDBStatus(withSpec(data, primary.uid, asynchronous), primary.uid, {
+        synchronousStandbys: null,
+      })
     const { confirmed, wanted } = confirm(data, round, primary)
     const settled = sameSet(confirmed, wanted)
     const next = settled ? choose(data, round, wanted) : wanted
@@ -83,7 +90,10 @@ export const keepSync =
 
 function reportDegraded(round: Round, wanted: readonly DBUID[], spec: FullSpec): void {
   const good = wanted.filter((uid) => round.facts.dbs.get(uid)?.verdict === "good").length
-  if (good < spec.minSynchronousStandbys || (spec.minSynchronousStandbys === 0 && wanted.length === 0))
+  if (
+    good < spec.minSynchronousStandbys ||
+    (spec.minSynchronousStandbys === 0 && wanted.length === 0)
+  )
     round.sayOnce("sync.degraded", { good, wanted: Math.max(1, spec.minSynchronousStandbys) })
   else round.over("sync.degraded")
 }
@@ -92,13 +102,21 @@ function reportDegraded(round: Round, wanted: readonly DBUID[], spec: FullSpec):
  * S1: the confirmed grow by what the primary reports in sync; a wanted one that is gone or not good, and was never confirmed, is
  * given up so that another can be chosen.
  */
-function confirm(data: ClusterData, round: Round, primary: DBFact): { confirmed: DBUID[]; wanted: DBUID[] } {
+function confirm(
+  data: ClusterData,
+  round: Round,
+  primary: DBFact,
+): { confirmed: DBUID[]; wanted: DBUID[] } {
   const db = data.dbs.get(primary.uid)
   const wanted = [...(db?.spec.synchronousStandbys ?? [])]
   const before = (db?.status.synchronousStandbys ?? []).filter((uid) => wanted.includes(uid))
   if (sameSet(before, wanted)) return { confirmed: before, wanted }
-  const current = primary.state?.generation === db?.generation ? (primary.state?.synchronousStandbys ?? []) : []
-  const confirmed = [...before, ...current.filter((uid) => wanted.includes(uid) && !before.includes(uid))]
+  const current =
+    primary.state?.generation === db?.generation ? (primary.state?.synchronousStandbys ?? []) : []
+  const confirmed = [
+    ...before,
+    ...current.filter((uid) => wanted.includes(uid) && !before.includes(uid)),
+  ]
   const hopeless = wanted.some(
     (uid) => !confirmed.includes(uid) && round.facts.dbs.get(uid)?.verdict !== "good",
   )
@@ -111,7 +129,13 @@ function choose(data: ClusterData, round: Round, before: readonly DBUID[]): DBUI
   const { minSynchronousStandbys: min, maxSynchronousStandbys: max } = facts.spec
   const present = before.filter((uid) => data.dbs.has(uid))
   const good = [...facts.dbs.values()]
-    .filter((fact) => data.dbs.has(fact.uid) && fact.kind === "standby" && fact.verdict === "good" && fact.validity === "valid")
+    .filter(
+      (fact) =>
+        data.dbs.has(fact.uid) &&
+        fact.kind === "standby" &&
+        fact.verdict === "good" &&
+        fact.validity === "valid",
+    )
     .toSorted(byAdvance)
   const kept = good.filter((fact) => present.includes(fact.uid)).slice(0, max)
   const fresh = good

@@ -11,7 +11,8 @@ const minimal = (change: string): string =>
 
 describe("numbers", () => {
   test("printJson(parseJson()) keeps integers beyond 2^53 and decimals that a double would change", () => {
-    const text = '{"a":18446744073709551615,"b":-9223372036854775808,"c":1.10,"d":1e400,"e":0.5,"f":12}'
+    const text =
+      '{"a":18446744073709551615,"b":-9223372036854775808,"c":1.10,"d":1e400,"e":0.5,"f":12}'
     expect(printJson(parseJson(text))).toBe(text)
   })
   test("decode() keeps a 64-bit log position exactly", () => {
@@ -33,7 +34,7 @@ describe("numbers", () => {
 
 describe("strings", () => {
   test("printJson() escapes what Go escapes, and nothing else", () => {
-    expect(printJson("<>&\u2028\u2029\"\\\n\r\t\b\f\u0001é\u{1F600}\ud800")).toBe(
+    expect(printJson('<>&\u2028\u2029"\\\n\r\t\b\f\u0001é\u{1F600}\ud800')).toBe(
       '"\\u003c\\u003e\\u0026\\u2028\\u2029\\"\\\\\\n\\r\\t\\b\\f\\u0001é\u{1F600}\\ufffd"',
     )
   })
@@ -46,7 +47,8 @@ describe("strings", () => {
 
 describe("maps", () => {
   test("encode() keeps keys in byte order, digits and __proto__ included", () => {
-    const text = '{"additionalWalSenders":null,"additionalMasterReplicationSlots":null,"pgParameters":{"10":"a","9":"b","__proto__":"c","a":"d"},"pgHBA":null,"automaticPgRestart":null}'
+    const text =
+      '{"additionalWalSenders":null,"additionalMasterReplicationSlots":null,"pgParameters":{"10":"a","9":"b","__proto__":"c","a":"d"},"pgHBA":null,"automaticPgRestart":null}'
     expect(encode(Spec, decode(Spec, text))).toBe(text)
   })
 })
@@ -69,13 +71,37 @@ describe("decodeClusterData()", () => {
   const refused: readonly [string, string, string][] = [
     ["another format version", '{"formatVersion":2}', "unsupported cluster data format version 2"],
     ["no format version", "{}", "unsupported cluster data format version 0"],
-    ["a null cluster", minimal("").replace(/"cluster":\{.*"keepers"/, '"cluster":null,"keepers"'), "cluster: is missing or null"],
-    ["a null spec", minimal("").replace('{"initMode":"new"}', "null"), "cluster.spec: is missing or null"],
-    ["a null proxy", minimal("").replace('"proxy":{}', '"proxy":null'), "proxy: is missing or null"],
-    ["null keepers", minimal("").replace('"keepers":{}', '"keepers":null'), "keepers: is missing or null"],
+    [
+      "a null cluster",
+      minimal("").replace(/"cluster":\{.*"keepers"/, '"cluster":null,"keepers"'),
+      "cluster: is missing or null",
+    ],
+    [
+      "a null spec",
+      minimal("").replace('{"initMode":"new"}', "null"),
+      "cluster.spec: is missing or null",
+    ],
+    [
+      "a null proxy",
+      minimal("").replace('"proxy":{}', '"proxy":null'),
+      "proxy: is missing or null",
+    ],
+    [
+      "null keepers",
+      minimal("").replace('"keepers":{}', '"keepers":null'),
+      "keepers: is missing or null",
+    ],
     ["null dbs", minimal("").replace('"dbs":{}', '"dbs":null'), "dbs: is missing or null"],
-    ["a wrong type", minimal("").replace('"keepers":{}', '"keepers":{"k1":{"status":{"healthy":"yes"}}}'), 'keepers.k1.status.healthy: expected true or false, not "yes"'],
-    ["a bad duration", minimal("").replace('"new"', '"new","sleepInterval":"5 s"'), 'cluster.spec.sleepInterval: time: unknown unit " s" in duration "5 s"'],
+    [
+      "a wrong type",
+      minimal("").replace('"keepers":{}', '"keepers":{"k1":{"status":{"healthy":"yes"}}}'),
+      'keepers.k1.status.healthy: expected true or false, not "yes"',
+    ],
+    [
+      "a bad duration",
+      minimal("").replace('"new"', '"new","sleepInterval":"5 s"'),
+      'cluster.spec.sleepInterval: time: unknown unit " s" in duration "5 s"',
+    ],
     ["a list", "[]", "expected an object"],
   ]
   for (const [what, text, message] of refused)
@@ -88,7 +114,9 @@ describe("decodeClusterData()", () => {
     expect(() => decodeClusterData("{")).toThrow(JsonError)
   })
   test("matches keys without case, the later spelling wins (G3)", () => {
-    const data = decodeClusterData(minimal("").replace('"initMode":"new"', '"initMode":"new","FAILINTERVAL":"6s"'))
+    const data = decodeClusterData(
+      minimal("").replace('"initMode":"new"', '"initMode":"new","FAILINTERVAL":"6s"'),
+    )
     expect(encodeClusterData(data!)).toContain('"failInterval":"6s"')
   })
 })

@@ -37,7 +37,9 @@ test("encode(decode()) keeps unknown fields and writes keys in their canonical c
   const text = read("unknown-fields/before.json")
   const data = decodeClusterData(text)
   const out = again("unknown-fields/before.json", text)
-  expect(out.match(/"x[A-Za-z]+":/g)?.toSorted()).toEqual(text.match(/"x[A-Za-z]+":/g)?.toSorted() ?? [])
+  expect(out.match(/"x[A-Za-z]+":/g)?.toSorted()).toEqual(
+    text.match(/"x[A-Za-z]+":/g)?.toSorted() ?? [],
+  )
   expect(out).not.toContain("FAILINTERVAL")
   expect(out).toContain('"failInterval":"6s"')
   expect(again("", out)).toBe(out)
@@ -49,6 +51,9 @@ test("changing one field changes exactly its bytes", () => {
   const data = decodeClusterData(text)
   if (data === null) throw new Error("null")
   const before = encodeClusterData(data)
-  const after = encodeClusterData({ ...data, cluster: { ...data.cluster, uid: "ffffffff" as never } })
+  const after = encodeClusterData({
+    ...data,
+    cluster: { ...data.cluster, uid: "ffffffff" as never },
+  })
   expect(after).toBe(before.replace(`"uid":"${data.cluster.uid}"`, '"uid":"ffffffff"'))
 })

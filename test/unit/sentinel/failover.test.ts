@@ -55,12 +55,18 @@ describe("failover", () => {
     expect([w.gate(), w.revoked()]).toEqual(["", false])
   })
   test("decide() elects the most advanced standby (D-01)", () => {
-    const w = three().set("k1", { alive: false }).set("k2", { position: 900n }).set("k3", { position: 950n })
+    const w = three()
+      .set("k1", { alive: false })
+      .set("k2", { position: 900n })
+      .set("k3", { position: 950n })
     w.until(() => w.gate() !== "" && w.gate() !== "k1")
     expect(w.primary()).toBe("k3")
   })
   test("decide() chooses by positions published after the fence, not by older ones (W2, D-02)", () => {
-    const w = three().set("k1", { alive: false }).set("k2", { position: 990n }).set("k3", { position: 950n })
+    const w = three()
+      .set("k1", { alive: false })
+      .set("k2", { position: 990n })
+      .set("k3", { position: 950n })
     w.until(() => w.revoked())
     w.set("k3", { position: 1000n }) // it had more on the way
     w.until(() => !w.revoked())
@@ -174,11 +180,16 @@ describe("failover", () => {
 })
 
 describe("a failover that an operator asks for", () => {
-  const request = (keeper: string) => ({ failoverRequest: { nonce: "n1" as Nonce, keeper: keeper as KeeperUID } })
+  const request = (keeper: string) => ({
+    failoverRequest: { nonce: "n1" as Nonce, keeper: keeper as KeeperUID },
+  })
   test("decide() goes to the keeper that was named when it is as advanced as the others", () => {
     const w = three().status(request("k3"))
     w.until(() => w.revoked(), 2)
-    w.set("k1", { postgres: false, certificate: certify(w, "k1") }).until(() => w.gate() === "k3", 6)
+    w.set("k1", { postgres: false, certificate: certify(w, "k1") }).until(
+      () => w.gate() === "k3",
+      6,
+    )
     expect(w.data.cluster.status.failoverRequest).toBeUndefined()
   })
   test("decide() refuses a keeper that cannot take over, says why, and touches nothing", () => {

@@ -40,7 +40,10 @@ describe("keepStandbys()", () => {
     expect(w.hasDB("k2") ? w.uid("k2") : "").not.toBe(before)
   })
   test("forgets a keeper that has been dead for deadKeeperRemovalInterval and holds no DB", () => {
-    const w = world({ maxStandbysPerSender: 1, deadKeeperRemovalInterval: 20_000_000_000n as never }).keeper("k1", "k2", "k3")
+    const w = world({
+      maxStandbysPerSender: 1,
+      deadKeeperRemovalInterval: 20_000_000_000n as never,
+    }).keeper("k1", "k2", "k3")
     w.until(() => w.gate() === "k1").ticks(3)
     w.set("k3", { alive: false }).ticks(15)
     expect(w.data.keepers.has("k3" as KeeperUID)).toBe(true)
@@ -48,14 +51,19 @@ describe("keepStandbys()", () => {
     expect(w.data.keepers.has("k3" as KeeperUID)).toBe(false)
   })
   test("never forgets a dead keeper that holds a DB", () => {
-    const w = world({ deadKeeperRemovalInterval: 5_000_000_000n as never }).keeper("k1", "k2").settled()
+    const w = world({ deadKeeperRemovalInterval: 5_000_000_000n as never })
+      .keeper("k1", "k2")
+      .settled()
     w.set("k2", { alive: false }).ticks(20)
     expect(w.data.keepers.has("k2" as KeeperUID)).toBe(true)
   })
   test("takes additional slots for the primary only, and a changed spec raises each generation by one", () => {
     const w = world().keeper("k1", "k2").settled()
     const before = [w.db("k1").generation, w.db("k2").generation]
-    w.spec({ additionalMasterReplicationSlots: ["extra"], pgParameters: new Map([["work_mem", "8MB"]]) }).tick()
+    w.spec({
+      additionalMasterReplicationSlots: ["extra"],
+      pgParameters: new Map([["work_mem", "8MB"]]),
+    }).tick()
     expect(w.db("k1").spec.additionalReplicationSlots).toEqual(["extra"])
     expect(w.db("k2").spec.additionalReplicationSlots).toBe(null)
     expect([w.db("k1").generation - before[0]!, w.db("k2").generation - before[1]!]).toEqual([1, 1])
@@ -85,10 +93,16 @@ describe("keepGate()", () => {
     const w = world().keeper("k1").proxy("p1").settled()
     const { generation } = w.data.proxy
     w.proxy("p2").ticks(2)
-    expect(w.data.proxy).toMatchObject({ generation: generation + 1, spec: { enabledProxies: ["p1", "p2"] } })
+    expect(w.data.proxy).toMatchObject({
+      generation: generation + 1,
+      spec: { enabledProxies: ["p1", "p2"] },
+    })
     w.proxies.get("p1")!.alive = false
     w.ticks(2)
-    expect(w.data.proxy).toMatchObject({ generation: generation + 2, spec: { enabledProxies: ["p2"] } })
+    expect(w.data.proxy).toMatchObject({
+      generation: generation + 2,
+      spec: { enabledProxies: ["p2"] },
+    })
   })
   test("does not count generations up while there is no proxy (D-33)", () => {
     const w = world().keeper("k1").settled()

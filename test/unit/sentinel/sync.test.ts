@@ -8,7 +8,9 @@ import type { Spec } from "#model/spec.ts"
 function inSync(w: World): void {
   const primary = w.primary()
   const wanted = w.db(primary).spec.synchronousStandbys ?? []
-  const up = [...w.machines].filter(([k, m]) => m.alive && m.postgres && w.hasDB(k)).map(([k]) => w.uid(k))
+  const up = [...w.machines]
+    .filter(([k, m]) => m.alive && m.postgres && w.hasDB(k))
+    .map(([k]) => w.uid(k))
   w.set(primary, { syncStandbys: wanted.filter((uid) => up.includes(uid)) })
 }
 function run(w: World, n: number): World {
@@ -19,7 +21,12 @@ function run(w: World, n: number): World {
   return w
 }
 const cluster = (spec: Partial<Spec> = {}, ...keepers: string[]): World =>
-  run(world({ synchronousReplication: true, ...spec }).keeper(...(keepers.length > 0 ? keepers : ["k1", "k2", "k3"])).settled(), 5)
+  run(
+    world({ synchronousReplication: true, ...spec })
+      .keeper(...(keepers.length > 0 ? keepers : ["k1", "k2", "k3"]))
+      .settled(),
+    5,
+  )
 const names = (w: World, keeper: string) => ({
   wanted: w.db(keeper).spec.synchronousStandbys,
   confirmed: w.db(keeper).status.synchronousStandbys,
@@ -51,7 +58,12 @@ describe("keepSync()", () => {
     w.set("k2", { alive: false })
     for (let i = 0; i < 12; i++) {
       run(w, 1)
-      seen.add((w.db("k1").spec.synchronousStandbys ?? []).map((uid) => (uid === k2 ? "k2" : "k3")).toSorted().join("+"))
+      seen.add(
+        (w.db("k1").spec.synchronousStandbys ?? [])
+          .map((uid) => (uid === k2 ? "k2" : "k3"))
+          .toSorted()
+          .join("+"),
+      )
     }
     expect([...seen]).toEqual(["k2", "k2+k3", "k3"])
     expect(names(w, "k1")).toEqual({ wanted: [k3], confirmed: [k3], external: [] })
@@ -74,7 +86,10 @@ describe("keepSync()", () => {
     expect(names(w, "k1")).toEqual({ wanted: [], confirmed: [], external: [fakeStandby] })
   })
   test("never chooses a keeper that may not be synchronous", () => {
-    const w = world({ synchronousReplication: true }).keeper("k1", "k2", "k3").set("k2", { canSync: false }).settled()
+    const w = world({ synchronousReplication: true })
+      .keeper("k1", "k2", "k3")
+      .set("k2", { canSync: false })
+      .settled()
     run(w, 5)
     expect(names(w, "k1").wanted).toEqual([w.uid("k3")])
   })
@@ -111,7 +126,11 @@ describe("an election with synchronous replication", () => {
     w.set("k1", { alive: false }).until(() => w.primary() !== "k1", 12)
     const next = w.primary()
     const other = next === "k2" ? "k3" : "k2"
-    expect(names(w, next)).toEqual({ wanted: [w.uid(other)], confirmed: [w.uid(other)], external: [] })
+    expect(names(w, next)).toEqual({
+      wanted: [w.uid(other)],
+      confirmed: [w.uid(other)],
+      external: [],
+    })
   })
   test("starts the new primary with the name that never answers when nobody is left", () => {
     const w = cluster({}, "k1", "k2")

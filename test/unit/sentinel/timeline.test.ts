@@ -4,10 +4,18 @@ import { lsn } from "#base/lsn.ts"
 import { type Branch, diverged, hasWalFor } from "#sentinel/timeline.ts"
 import { wallMillis } from "#sentinel/standbys.ts"
 
-const branch = (timelineID: number, position: bigint, switches: Readonly<Record<number, bigint>> = {}): Branch => ({
+const branch = (
+  timelineID: number,
+  position: bigint,
+  switches: Readonly<Record<number, bigint>> = {},
+): Branch => ({
   timelineID,
   xLogPos: lsn(position),
-  timelinesHistory: Object.entries(switches).map(([id, at]) => ({ timelineID: Number(id), switchPoint: lsn(at), reason: "" })),
+  timelinesHistory: Object.entries(switches).map(([id, at]) => ({
+    timelineID: Number(id),
+    switchPoint: lsn(at),
+    reason: "",
+  })),
 })
 
 describe("diverged()", () => {
@@ -19,10 +27,16 @@ describe("diverged()", () => {
     ["behind, before the switch", branch(2, 9n, { 1: 5n }), branch(1, 4n), false],
     ["behind, exactly at the switch", branch(2, 9n, { 1: 5n }), branch(1, 5n), false],
     ["behind, beyond the switch", branch(2, 9n, { 1: 5n }), branch(1, 6n), true],
-    ["two behind, the entry is missing (D-26)", branch(4, 9n, { 2: 5n, 3: 6n }), branch(1, 9n), false],
+    [
+      "two behind, the entry is missing (D-26)",
+      branch(4, 9n, { 2: 5n, 3: 6n }),
+      branch(1, 9n),
+      false,
+    ],
   ]
   for (const [name, followed, other, expected] of cases)
-    test(`is ${expected} for a copy ${name}`, () => expect(diverged(followed, other)).toBe(expected))
+    test(`is ${expected} for a copy ${name}`, () =>
+      expect(diverged(followed, other)).toBe(expected))
 })
 
 test("hasWalFor() compares segment names without their timeline", () => {
@@ -32,6 +46,12 @@ test("hasWalFor() compares segment names without their timeline", () => {
 })
 
 test("wallMillis() reads RFC 3339 as the calendar does", () => {
-  for (const text of ["2026-11-22T15:08:48.5Z", "1970-01-01T00:00:00Z", "2024-02-29T23:59:59.999Z", "2026-11-22T15:08:48.123456789+02:00", "0001-01-01T00:00:00Z"])
+  for (const text of [
+    "2026-11-22T15:08:48.5Z",
+    "1970-01-01T00:00:00Z",
+    "2024-02-29T23:59:59.999Z",
+    "2026-11-22T15:08:48.123456789+02:00",
+    "0001-01-01T00:00:00Z",
+  ])
     expect(wallMillis(text)).toBe(Date.parse(text.replace(/(\.\d{3})\d+/, "$1")))
 })

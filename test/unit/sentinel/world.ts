@@ -5,11 +5,24 @@
 import { expect } from "bun:test"
 import { type Millis, type Time, millis } from "#base/brand.ts"
 import { lsn } from "#base/lsn.ts"
-import { type ClusterData, type DB, decodeClusterData, encodeClusterData, newClusterData } from "#model/cluster.ts"
+import {
+  type ClusterData,
+  type DB,
+  decodeClusterData,
+  encodeClusterData,
+  newClusterData,
+} from "#model/cluster.ts"
 import { decodeJson } from "#model/codec.ts"
 import type { Event, EventCode } from "#model/events.ts"
 import type { ClusterUID, DBUID, Generation, InfoUID, KeeperUID, ProxyUID } from "#model/ids.ts"
-import { type Certificate, KeeperInfo, type PostgresState, PostgresState as PostgresStateKind, ProxyInfo, capabilities } from "#model/info.ts"
+import {
+  type Certificate,
+  KeeperInfo,
+  type PostgresState,
+  PostgresState as PostgresStateKind,
+  ProxyInfo,
+  capabilities,
+} from "#model/info.ts"
 import { type Spec, emptySpec } from "#model/spec.ts"
 import { duration } from "#base/duration.ts"
 import { decide } from "#sentinel/decide.ts"
@@ -48,7 +61,10 @@ export class World {
   memory: Memory = emptyMemory
   mono = 1_000_000
   readonly machines = new Map<string, Machine>()
-  readonly proxies = new Map<string, { alive: boolean; acknowledges: boolean; generation: number }>()
+  readonly proxies = new Map<
+    string,
+    { alive: boolean; acknowledges: boolean; generation: number }
+  >()
   readonly events: Event[] = []
   private serial = 0
 
@@ -75,7 +91,8 @@ export class World {
     return this
   }
   proxy(...uids: string[]): this {
-    for (const uid of uids) this.proxies.set(uid, { alive: true, acknowledges: true, generation: 0 })
+    for (const uid of uids)
+      this.proxies.set(uid, { alive: true, acknowledges: true, generation: 0 })
     return this
   }
   machine(uid: string): Machine {
@@ -88,11 +105,17 @@ export class World {
     return this
   }
   spec(change: Partial<Spec>): this {
-    this.data = { ...this.data, cluster: { ...this.data.cluster, spec: { ...this.data.cluster.spec, ...change } } }
+    this.data = {
+      ...this.data,
+      cluster: { ...this.data.cluster, spec: { ...this.data.cluster.spec, ...change } },
+    }
     return this
   }
   status(change: Partial<ClusterData["cluster"]["status"]>): this {
-    this.data = { ...this.data, cluster: { ...this.data.cluster, status: { ...this.data.cluster.status, ...change } } }
+    this.data = {
+      ...this.data,
+      cluster: { ...this.data.cluster, status: { ...this.data.cluster.status, ...change } },
+    }
     return this
   }
   forceFail(uid: string): this {
@@ -110,7 +133,8 @@ export class World {
     return found
   }
   uid = (keeper: string): DBUID => this.db(keeper).uid
-  hasDB = (keeper: string): boolean => [...this.data.dbs.values()].some((db) => db.spec.keeperUID === keeper)
+  hasDB = (keeper: string): boolean =>
+    [...this.data.dbs.values()].some((db) => db.spec.keeperUID === keeper)
   primary(): string {
     return this.data.dbs.get(this.data.cluster.status.master)?.spec.keeperUID ?? ""
   }
@@ -157,7 +181,9 @@ export class World {
       () => this.gate() !== "" && [...this.machines.keys()].every((k) => this.hasDB(k)),
     ).until(() => {
       this.tick()
-      return [...this.data.dbs.values()].every((db) => db.status.currentGeneration === db.generation)
+      return [...this.data.dbs.values()].every(
+        (db) => db.status.currentGeneration === db.generation,
+      )
     })
   }
 
