@@ -1,0 +1,42 @@
+/**
+ * SIGINT and SIGTERM as one AbortSignal. The first asks for a graceful end. A second one means that
+ * the operator has lost patience: `hurry` is told, so that children are stopped harder, and the
+ * process ends a moment later whatever still waits (Go stolon ignored it, D-17).
+ */
+export interface Shutdown extends Disposable {
+  /** Aborts with the first signal. */
+  readonly signal: AbortSignal
+  /** Aborts with the second. */
+  readonly hurry: AbortSignal
+}
+
+const codes: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 }
+
+/** How long the second signal leaves for stopping children. */
+const hurryMs = 2_000
+
+/** Listens until disposed. `exit` ends the process; tests put something else there. */
+export function onShutdown(exit: (code: number) => void = (code) => process.exit(code)): Shutdown {
+  const first = new AbortController()
+  const second = new AbortController()
+  let timer: ReturnType<typeof setTimeout> | null = null
+  const take = (signal: NodeJS.Signals): void => {
+    if (!first.signal.aborted) {
+      first.abort(new DOMException(`received ${signal}`, "AbortError"))
+    } else if (!second.signal.aborted) {
+      timer = setTimeout(() => exit(codes[signal] ?? 1), hurryMs)
+      second.abort(new DOMException(`received ${signal} again`, "AbortError"))
+    } else exit(codes[signal] ?? 1)
+  }
+  process.on("SIGINT", take)
+  process.on("SIGTERM", take)
+  return {
+    signal: first.signal,
+    hurry: second.signal,
+    [Symbol.dispose]: () => {
+      process.off("SIGINT", take)
+      process.off("SIGTERM", take)
+      if (timer !== null) clearTimeout(timer)
+    },
+  }
+}
