@@ -7,6 +7,7 @@
  *
  * A decoded value is a plain readonly object: change it with spread, encode it, and exactly the changed bytes change.
  */
+import { isDeepStrictEqual } from "node:util"
 import * as v from "valibot"
 import type { LSN } from "#base/lsn.ts"
 import { type Duration, DurationError, formatDuration, parseDuration } from "#base/duration.ts"
@@ -343,6 +344,6 @@ function shown(input: unknown): string {
 /** Encodes as Go would. */
 export const encode = <T>(kind: Kind<T>, value: T): string => printJson(kind.encode(value))
 
-/** Deep equality by encoding: two values are the same when Go would write the same bytes. */
+/** Two values are the same when Go would write the same bytes; equal values need no encoding to know that. */
 export const same = <T>(kind: Kind<T>, a: T, b: T): boolean =>
-  a === b || encode(kind, a) === encode(kind, b)
+  a === b || isDeepStrictEqual(a, b) || encode(kind, a) === encode(kind, b)

@@ -10,7 +10,7 @@ import { toMillis } from "#base/duration.ts"
 import { generator } from "#base/random.ts"
 import { ClusterData as ClusterDataKind } from "#model/cluster.ts"
 import type { ClusterData, DB } from "#model/cluster.ts"
-import { encode, zeroTime } from "#model/codec.ts"
+import { same, zeroTime } from "#model/codec.ts"
 import type { Event } from "#model/events.ts"
 import { type Nonce, newEpoch, newNonce } from "#model/ids.ts"
 import { zeroLsn } from "#base/lsn.ts"
@@ -52,7 +52,7 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now, seed: numbe
   if (rules.length > 0) return { output: { kind: "broken", rules }, memory, events: [] }
   const due =
     memory.writtenAt === null || now.mono - memory.writtenAt >= toMillis(facts.spec.sleepInterval)
-  if (!due && material(data) === material(wanted))
+  if (!due && same(ClusterDataKind, material(data), material(wanted)))
     return { output: { kind: "hold" }, memory: after, events }
   const nonce = newNonce(random)
   return {
@@ -103,14 +103,14 @@ function keepRole(data: ClusterData, round: Round, primary: DBFact): ClusterData
 }
 
 /** The document without what changes at every look. */
-function material(data: ClusterData): string {
+function material(data: ClusterData): ClusterData {
   let quiet: ClusterData = { ...data, changeTime: zeroTime, dbs: new Map(), keepers: new Map() }
   for (const db of data.dbs.values()) quiet = withDB(quiet, quietDB(db))
   const keepers = [...data.keepers].map(([uid, keeper]) => {
     const still = { ...keeper.status, lastHealthyTime: zeroTime }
     return [uid, { ...keeper, changeTime: zeroTime, status: still }] as const
   })
-  return encode(ClusterDataKind, { ...quiet, keepers: new Map(keepers) })
+  return { ...quiet, keepers: new Map(keepers) }
 }
 const quietDB = (db: DB): DB => ({
   ...db,

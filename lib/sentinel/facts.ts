@@ -46,6 +46,8 @@ export interface DBFact {
   readonly verdict: "good" | "converging" | "failed"
   /** Stuck behind WAL that the primary no longer has (D-37). */
   readonly starved: boolean
+  /** A standby whose keeper lives and says that it holds no DB at all: its disk was lost. */
+  readonly lost: boolean
   readonly position: LSN
 }
 
@@ -158,9 +160,14 @@ function dbFact(
     validity,
     verdict,
     starved: kind === "standby" && isStarved(db, state, primary, memory),
+    lost: kind === "standby" && db.spec.initMode === "none" && holdsNothing(keeper),
     position: reported.xLogPos,
   }
 }
+
+/** Only our keepers say so in these words; of a Go keeper an empty uid may mean that it has not looked yet. */
+const holdsNothing = (keeper: KeeperFact): boolean =>
+  keeper.alive && keeper.obeys && keeper.info?.postgresState?.uid === ""
 
 interface Reported {
   readonly systemID: string

@@ -6,6 +6,7 @@ import { byText, sameSet } from "#base/order.ts"
 import type { DBFact, Facts } from "./facts.ts"
 import { type Reducer, withGate } from "./round.ts"
 import { unacknowledged } from "./primary.ts"
+import { isSynchronous } from "./sync.ts"
 
 export const keepGate =
   (primary: DBFact): Reducer =>
@@ -46,6 +47,9 @@ export function unready(primary: DBFact, facts: Facts): string[] {
   if (primary.convergence !== "converged") missing.push("its specification applied")
   if (state?.inRecovery === true && facts.spec.role === "master")
     missing.push("the end of recovery")
+  // the first commits of a synchronous cluster wait for a standby, too (W3)
+  if (isSynchronous(facts.spec) && !db.spec.synchronousReplication)
+    missing.push("synchronous replication applied")
   if (
     state !== null &&
     state.systemID !== "" &&

@@ -145,11 +145,21 @@ export function succeed(data: ClusterData, round: Round, primary: DBFact): Clust
   const { ready, awaited, refused } = candidates(data, facts, primary, fencedAt)
   if (awaited.length > 0) return data
   const best = choose(ready, data)
+  const present = primary.keeper.alive && !primary.keeper.failed
+  // S4: what a primary that is still there certified is lost by nobody's election
+  if (best !== undefined && present && best.position < certifiedEnd(primary, memory.fence))
+    return reinstate(data, round, primary, `${best.keeper.uid} lacks what it had acknowledged`)
   if (best !== undefined) return promote(data, round, primary, best)
-  if (primary.keeper.alive && !primary.keeper.failed)
-    return reinstate(data, round, primary, explain(refused))
+  if (present) return reinstate(data, round, primary, explain(refused))
   round.sayOnce("primary.stuck", { why: explain(refused), remedy: remedyFor(primary) })
   return data
+}
+
+/** Where the log ended by the certificate of this epoch; 0 when it has not certified, or did not stop in good order. */
+function certifiedEnd({ keeper, db }: DBFact, fence: Fence | null): bigint {
+  const certificate = keeper.info?.certificate
+  const ofNow = certificate?.epoch === fence?.epoch && certificate?.dbuid === db.uid
+  return ofNow ? (certificate?.finalLSN ?? 0n) : 0n
 }
 
 /** The keeper that was asked for, when nobody is further than it; else the most advanced. */

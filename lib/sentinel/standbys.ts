@@ -29,7 +29,7 @@ function remove(data: ClusterData, round: Round, fact: DBFact, why: string): Clu
   return withoutDB(data, fact.uid)
 }
 
-/** Old primaries once the new one serves, copies with another history, copies whose WAL is gone (N8-N10). */
+/** Old primaries once the new one serves, copies with another history, whose WAL is gone (N8-N10), or that are gone themselves. */
 const removeUseless =
   (primary: DBFact): Reducer =>
   (data, round) => {
@@ -43,6 +43,7 @@ const removeUseless =
         next = remove(next, round, fact, "its history is not the primary's")
       else if (fact.starved)
         next = remove(next, round, fact, "the primary no longer has the WAL that it needs")
+      else if (fact.lost) next = remove(next, round, fact, "its keeper has lost the data")
     }
     return next
   }

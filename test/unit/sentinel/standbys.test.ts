@@ -39,6 +39,19 @@ describe("keepStandbys()", () => {
     w.set("k2", { systemID: "7000000000000000002" }).ticks(2)
     expect(w.hasDB("k2") ? w.uid("k2") : "").not.toBe(before)
   })
+  test("assigns a standby anew whose keeper says that it holds nothing", () => {
+    const w = world().keeper("k1", "k2").settled()
+    const before = w.uid("k2")
+    w.set("k2", { lost: true }).until(() => !w.hasDB("k2") || w.uid("k2") !== before, 3)
+    w.set("k2", { lost: false, stuckAt: 0 }).until(() => w.hasDB("k2"), 3)
+    expect(w.db("k2").spec.initMode).toBe("resync")
+  })
+  test("leaves a Go keeper's standby alone that publishes no uid: it may not have looked yet", () => {
+    const w = world().keeper("k1", "k2").settled()
+    const before = w.uid("k2")
+    w.set("k2", { lost: true, obeys: false }).ticks(2)
+    expect(w.uid("k2")).toBe(before)
+  })
   test("forgets a keeper that has been dead for deadKeeperRemovalInterval and holds no DB", () => {
     const w = world({
       maxStandbysPerSender: 1,

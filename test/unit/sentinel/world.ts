@@ -54,6 +54,8 @@ interface Machine {
   stuckAt: number | null
   syncStandbys: DBUID[]
   certificate: Certificate | null
+  /** Its disk is empty: it holds no DB, until it is told to make one. */
+  lost: boolean
 }
 
 export class World {
@@ -87,6 +89,7 @@ export class World {
         stuckAt: null,
         syncStandbys: [],
         certificate: null,
+        lost: false,
       })
     return this
   }
@@ -226,6 +229,7 @@ export class World {
   private postgresState(uid: string, machine: Machine): PostgresState {
     const db = this.db(uid)
     const isPrimary = this.data.cluster.status.master === db.uid
+    if (machine.lost && db.spec.initMode === "none") return decodeJson(PostgresStateKind, {})
     return {
       ...decodeJson(PostgresStateKind, {}),
       uid: db.uid,

@@ -1,0 +1,76 @@
+/**
+ * `ctl init`: begins a cluster. It may replace one that exists, whose keepers then overwrite their
+ * databases; hence the warnings and the question, whose bytes people's scripts wait for.
+ *
+ * As `stolon ctl init` it looks at the specification before it asks, adds the recommended settings,
+ * and writes only over what it showed (compare-and-swap); the go dialect keeps Go's order and its
+ * unconditional write.
+ */
+import { initCommand } from "#cli/ctl.ts"
+import type { Invocation } from "#cli/invocation.ts"
+import { type ClusterData, newClusterData } from "#model/cluster.ts"
+import { newCluster as newClusterUID } from "#model/ids.ts"
+import type { Spec } from "#model/spec.ts"
+import { generator } from "#base/random.ts"
+import { overwriting, removal } from "#ctl/confirmation.ts"
+import { type Manner, broken, newCluster, parseSpec, withRecommended } from "#ctl/spec.ts"
+import type { Expected, Store } from "#port/store.ts"
+import { realChance } from "#system/chance.ts"
+import { realClock } from "#system/clock.ts"
+import { Failure, replaceable, session } from "./ctl-session.ts"
+import { confirm, readText } from "./ctl-terminal.ts"
+import { print, warn } from "./front.ts"
+
+export const main = (invocation: Invocation): Promise<number> =>
+  session(initCommand, invocation, async (it) => {
+    const [typed, ...more] = it.positionals
+    const { file, yes } = it.values
+    const go = it.manner === "go"
+    if (more.length > 0) throw new Failure("too many arguments")
+    if (!go && typed !== undefined && file !== "")
+      throw new Failure(
+        "the specification is given twice, as argument and with --file; give it once",
+      )
+    const text = typed ?? (file === "" ? null : await readText(file))
+    const early = go ? null : initialSpec(text, it.manner)
+    const old = await replaceable(it)
+    if (old.unreadable !== null)
+      await warn(`the current cluster data cannot be read: ${old.unreadable}\n`)
+    await print(`${old.isThere ? removal : ""}${overwriting}`)
+    if (!yes && !(await confirm(go))) return 0
+    const spec = early ?? initialSpec(text, it.manner)
+    const uid = newClusterUID(generator(realChance.seed()))
+    const data = newClusterData(uid, spec, realClock.now().wall)
+    await put(await it.store(), data, old.expected, it.signal)
+    return 0
+  })
+
+function initialSpec(text: string | null, manner: Manner): Spec {
+  const parsed =
+    text === null ? { kind: "spec" as const, spec: newCluster } : parseSpec(text, manner)
+  if (parsed.kind === "refused") throw new Failure(parsed.message)
+  const spec = manner === "go" ? parsed.spec : withRecommended(parsed.spec)
+  const rule = broken(spec, manner)
+  if (rule !== null) throw new Failure(`invalid cluster spec: ${rule}`)
+  return spec
+}
+
+/** Writes a whole new document. Its random uid tells our own write after a lost answer. */
+async function put(
+  store: Store,
+  data: ClusterData,
+  expected: Expected,
+  signal: AbortSignal,
+): Promise<void> {
+  const result = await store.write(data, expected, null, signal)
+  if (result.kind === "written") return
+  if (result.kind === "conflict")
+    throw new Failure(
+      "somebody else changed the cluster data meanwhile; nothing was written; look, then try again",
+    )
+  const after = await store.read(signal)
+  if (after.kind === "found" && after.data.cluster.uid === data.cluster.uid) return
+  throw new Failure(
+    `cannot update cluster data: no answer (${result.why}); the write may still be applied: look at the status before trying again`,
+  )
+}

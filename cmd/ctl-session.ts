@@ -1,0 +1,158 @@
+/**
+ * What the subcommands of `ctl` share: flags checked, the store opened and closed again, and
+ * failures told in one place, in the words of the dialect. A failure here is for a person to read:
+ * it says what was being done, to what, and why it did not work.
+ */
+import type { Command, Dialect, Flags, Values } from "#cli/flag.ts"
+import type { Invocation } from "#cli/invocation.ts"
+import { type StoreChoice, checkStore } from "#cli/store.ts"
+import type { storeFlags } from "#cli/common.ts"
+import type { ClusterData } from "#model/cluster.ts"
+import { type Expected, type Store, StoreError, type Version } from "#port/store.ts"
+import { unusable } from "#ctl/edit.ts"
+import type { Manner } from "#ctl/spec.ts"
+import { begin, warn } from "./front.ts"
+
+/** Ends the command with a message on standard error. */
+export class Failure extends Error {
+  override readonly name = "Failure"
+  constructor(message: string, exit = 1) {
+    super(message)
+    this.exit = exit
+  }
+  readonly exit: number
+}
+
+/** A subcommand at work. */
+export interface Session<F extends Flags> {
+  readonly values: Values<F>
+  readonly positionals: readonly string[]
+  readonly changed: ReadonlyMap<string, string>
+  readonly dialect: Dialect
+  readonly manner: Manner
+  readonly program: string
+  readonly choice: StoreChoice
+  /** Opens the store at first use. */
+  readonly store: () => Promise<Store>
+  readonly signal: AbortSignal
+}
+
+/** Runs `work` with everything set up; the result is the exit code. */
+export async function session<F extends Flags>(
+  command: Command<F & typeof storeFlags>,
+  invocation: Invocation,
+  work: (session: Session<F & typeof storeFlags>) => Promise<number>,
+): Promise<number> {
+  const { dialect, program } = invocation
+  const go = dialect === "go"
+  const begun = await begin(command, invocation)
+  if (begun.kind === "exit") return begun.code
+  const { values, positionals, changed } = begun
+  const checked = checkStore(values, dialect)
+  if (checked.kind === "refused") return failed(program, go, checked.message)
+  await using stack = new AsyncDisposableStack()
+  let opened: Promise<Store> | null = null
+  const store = (): Promise<Store> => {
+    opened ??= open(checked.store).then((it) => stack.use(it))
+    return opened
+  }
+  const manner = go ? "go" : "strict"
+  const signal = new AbortController().signal
+  try {
+    return await work({
+      values,
+      positionals,
+      changed,
+      dialect,
+      manner,
+      program,
+      choice: checked.store,
+      store,
+      signal,
+    })
+  } catch (error) {
+    if (error instanceof Failure) return failed(program, go, error.message, error.exit)
+    if (error instanceof StoreError)
+      return failed(program, go, storeTrouble(error, checked.store, go))
+    throw error
+  }
+}
+
+async function open(choice: StoreChoice): Promise<Store> {
+  const { openStore } = await import("#store/open.ts")
+  return openStore(choice)
+}
+
+async function failed(program: string, go: boolean, message: string, exit = 1): Promise<number> {
+  await warn(go ? `${message}\n` : `${program}: ${message}\n`)
+  return exit
+}
+
+/** Go puts "cannot get cluster data" before whatever went wrong; ours says which store, too. */
+function storeTrouble(error: StoreError, choice: StoreChoice, go: boolean): string {
+  if (go) {
+    if (error.code === "invalid") return error.message
+    return error.code === "format"
+      ? error.message.replace(/^formatVersion: /, "")
+      : `cannot get cluster data: ${error.message}`
+  }
+  if (error.code === "invalid")
+    return `--store-endpoints: ${error.message.replace(/^cannot create kv store: /, "")}`
+  const remedy =
+    error.code === "malformed" || error.code === "format"
+      ? "; to replace them: stolon ctl clusterdata write --yes -f BACKUP, or stolon ctl init"
+      : ""
+  const where = choice.endpoints.length === 0 ? "" : ` at ${choice.endpoints.join(",")}`
+  return `the store (${choice.backend}${where}) cannot be used: ${error.message}${remedy}`
+}
+
+/** Cluster data that a command can work on. */
+export interface Current {
+  readonly data: ClusterData
+  readonly version: Version
+}
+
+/** Reads the cluster data; none, or data that breaks the rules, is a failure. */
+export async function current<F extends Flags>(it: Session<F>): Promise<Current> {
+  const reading = await (await it.store()).read(it.signal)
+  if (reading.kind === "absent") throw new Failure(absent(it.manner, it.choice))
+  const broken = unusable(reading.data, it.manner)
+  if (broken !== null) throw new Failure(broken)
+  return { data: reading.data, version: reading.version }
+}
+
+/** What stands where a whole new document shall be written. */
+export interface Replaceable {
+  readonly isThere: boolean
+  /** Why what is there cannot be read; null: it can, or nothing is there. */
+  readonly unreadable: string | null
+  /** Overwrites exactly what was looked at; Go's programs overwrite anything. */
+  readonly expected: Expected
+}
+
+/**
+ * A document that cannot be used may be replaced all the same: otherwise nothing could ever repair
+ * it (not in the go dialect).
+ */
+export async function replaceable<F extends Flags>(it: Session<F>): Promise<Replaceable> {
+  const go = it.manner === "go"
+  try {
+    const reading = await (await it.store()).read(it.signal)
+    const exact: Expected =
+      reading.version === null ? { kind: "absent" } : { kind: "version", version: reading.version }
+    return {
+      isThere: reading.kind === "found",
+      unreadable: null,
+      expected: go ? { kind: "anything" } : exact,
+    }
+  } catch (error) {
+    const broken = error instanceof StoreError && ["malformed", "format"].includes(error.code)
+    if (go || !broken) throw error
+    return { isThere: true, unreadable: error.message, expected: { kind: "anything" } }
+  }
+}
+
+export const absent = (manner: Manner, choice: StoreChoice): string =>
+  manner === "go"
+    ? "nil cluster data: <nil>"
+    : `the store has no cluster "${choice.clusterName}"; begin one with: stolon ctl init`

@@ -1,0 +1,36 @@
+/**
+ * Publishing what is there: on every beat, and at once when something changed that others wait for. It looks itself, right before it
+ * publishes: leaders choose by positions, and those must be younger than the question (W2, W8).
+ */
+import { millis } from "#base/brand.ts"
+import { keeperInfo, urgentPart } from "#keeper/info.ts"
+import { infoUID } from "#model/ids.ts"
+import type { Local } from "#model/local.ts"
+import { type Keeper, settingsOf } from "./keeper-state.ts"
+
+export async function publishing(keeper: Keeper, signal: AbortSignal): Promise<void> {
+  const { store, postgres } = keeper.ports
+  const info = infoOf(keeper, await postgres.observe(signal))
+  if (info === null) return
+  const ttl = millis(Math.max(ttlMin, 2 * keeper.sleepInterval))
+  await store.publish({ kind: "keeper", info }, ttl, signal)
+  keeper.published = urgentPart(info)
+}
+const ttlMin = 20_000
+
+/** After a look of the tick: wakes the publishing when it has something to say. */
+export function announce(keeper: Keeper): void {
+  const info = keeper.local === null ? null : infoOf(keeper, keeper.local)
+  if (info !== null && urgentPart(info) !== keeper.published) keeper.news.ring()
+}
+
+const infoOf = (keeper: Keeper, local: Local): ReturnType<typeof keeperInfo> =>
+  keeperInfo(
+    { local, settings: settingsOf(keeper), desired: keeper.desired, work: workText(keeper) },
+    infoUID(keeper.ports.chance.uid()),
+  )
+
+function workText({ work, progress }: Keeper): string {
+  if (work === null) return ""
+  return progress === "" ? work.step.kind : progress
+}

@@ -1,0 +1,142 @@
+/**
+ * One round of the keeper: read the view, look at the machine, plan, carry out the first step; then look and plan again, until
+ * nothing is left or a long step runs beside.
+ */
+import { type Millis, millis } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
+import { plan } from "#keeper/plan.ts"
+import type { ClusterData } from "#model/cluster.ts"
+import { event } from "#model/events.ts"
+import type { Local } from "#model/local.ts"
+import { withDefaults } from "#model/spec.ts"
+import { steps } from "#model/step.ts"
+import { validate } from "#model/validation.ts"
+import { StoreError } from "#port/store.ts"
+import { announce } from "./keeper-publish.ts"
+import { type Keeper, type RoleName, settingsOf } from "./keeper-state.ts"
+import { begin, carryOut, giveUp, stillWanted } from "./keeper-work.ts"
+
+/** Several quick steps may follow from one read; a view older than this is read again before the next. */
+const viewAge = 200
+const retryPause = millis(1_000)
+const pauseMin = millis(10)
+
+export async function tick(keeper: Keeper, signal: AbortSignal): Promise<void> {
+  await readView(keeper, signal)
+  if (keeper.trouble !== "") return // PostgreSQL stays as it is (K1)
+  const { work } = keeper
+  if (work !== null && stillWanted(keeper, work, viewOf(keeper))) {
+    keeper.local = await keeper.ports.postgres.observe(signal)
+    return
+  }
+  await giveUp(keeper)
+  while (await act(keeper, signal)) {
+    announce(keeper)
+    const age = keeper.ports.clock.now().mono - (keeper.view?.readAt ?? 0)
+    if (age > viewAge) await readView(keeper, signal)
+    if (keeper.trouble !== "") return
+  }
+}
+
+/** One look, one plan, one step. False when there is nothing more to do now. */
+async function act(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
+  const { postgres, clock, log } = keeper.ports
+  const local = await postgres.observe(signal)
+  keeper.local = local
+  const before = keeper.memory
+  const planned = plan({ view: viewOf(keeper), local, settings: settingsOf(keeper) }, before, clock.now().mono)
+  tell(keeper, planned)
+  keeper.plan = planned
+  keeper.desired = planned.desired
+  keeper.memory = planned.memory
+  for (const happened of planned.events) log.event(happened)
+  const [step] = planned.steps
+  if (step === undefined) {
+    keeper.failing = false
+    if (planned.desired.kind === "run" && planned.blocked === null) keeper.syncTime = clock.now().wall
+    return false
+  }
+  if (!steps[step.kind].long) return carryOut(keeper, step, signal)
+  begin(keeper, step, { local, memory: before })
+  return false
+}
+
+const viewOf = ({ view }: Keeper): ClusterData | null => view?.data ?? null
+
+/** Reads the view, or notes why it cannot be used; each reason is said once. */
+async function readView(keeper: Keeper, signal: AbortSignal): Promise<void> {
+  const { store, clock, log } = keeper.ports
+  const readAt = clock.now().mono
+  const trouble = (code: Trouble, error: string): void => {
+    if (keeper.trouble !== error) log.event(event(code, { error }))
+    keeper.trouble = error
+    keeper.storeFailed = code === "store.failed"
+  }
+  try {
+    const reading = await store.read(signal)
+    if (keeper.storeFailed) log.event(event("store.recovered"))
+    keeper.storeFailed = false
+    take(keeper, reading.kind === "found" ? reading.data : null, readAt, trouble)
+  } catch (error) {
+    if (signal.aborted || !(error instanceof StoreError)) throw error
+    const unusable = error.code === "malformed" || error.code === "format"
+    trouble(unusable ? "view.malformed" : "store.failed", error.message)
+  }
+}
+type Trouble = "store.failed" | "view.malformed" | "view.invalid"
+
+function take(
+  keeper: Keeper,
+  data: ClusterData | null,
+  readAt: Millis,
+  trouble: (code: Trouble, error: string) => void,
+): void {
+  const { clock, log } = keeper.ports
+  const broken = data === null ? null : validate(data.cluster.spec)
+  if (broken !== null) return trouble("view.invalid", broken)
+  keeper.trouble = ""
+  const known = keeper.view !== null && keeper.view.data === null
+  if (data === null && !known) log.event(event("view.absent"))
+  keeper.view = { data, readAt }
+  keeper.viewTime = clock.now().wall
+  if (data === null) return
+  const spec = withDefaults(data.cluster.spec)
+  keeper.sleepInterval = millis(Math.max(pauseMin, toMillis(spec.sleepInterval)))
+  keeper.failInterval = millis(Math.max(pauseMin, toMillis(spec.failInterval)))
+}
+
+/** Says what comes next when that is something else than what was said to come. */
+function tell(keeper: Keeper, planned: NonNullable<Keeper["plan"]>): void {
+  const text = planned.steps.map(({ kind }) => kind).join(", ")
+  const expected = (keeper.plan?.steps ?? []).map(({ kind }) => kind).join(", ")
+  if (text === "" || expected === text || expected.endsWith(`, ${text}`)) return
+  keeper.ports.log.event(event("plan.changed", { steps: text }))
+}
+
+/** Until the next round, if nothing wakes it. */
+export function pauseOf({ plan: planned, sleepInterval, failing, ports, work }: Keeper): Millis {
+  const wake = planned?.wake ?? null
+  const until = wake === null || work !== null ? sleepInterval : wake - ports.clock.now().mono
+  const pause = Math.min(sleepInterval, until, failing ? retryPause : sleepInterval)
+  return millis(Math.max(pauseMin, pause))
+}
+
+/** After each round, however it went. */
+export function report(keeper: Keeper): void {
+  const { options, local, plan: planned, desired, viewTime, syncTime, sleepInterval } = keeper
+  const next = planned?.steps[0]?.kind
+  options.report({
+    lastView: viewTime,
+    targetRole: desired === null ? null : desired.kind === "run" ? roleName(desired.db.spec.role) : "undefined",
+    localRole: localRole(local),
+    needsReload: next === "write-config" || next === "reload",
+    needsRestart: local?.server.kind === "up" && local.server.pendingRestart,
+    lastSync: syncTime,
+    sleepInterval,
+  })
+}
+
+const roleName = (role: string): RoleName =>
+  role === "master" || role === "standby" ? role : "undefined"
+const localRole = (local: Local | null): RoleName =>
+  local?.data.kind === "initialized" ? local.data.role : "undefined"

@@ -1,0 +1,121 @@
+/**
+ * Carrying out one step: within the round when it is quick, beside it when it is long. A long one is given up when a plan for the same
+ * machine, but with the present view, would not begin with it any more (D-42).
+ */
+import { isDeepStrictEqual } from "node:util"
+import { never } from "#base/brand.ts"
+import { failed, succeeded } from "#keeper/memory.ts"
+import { plan } from "#keeper/plan.ts"
+import type { ClusterData } from "#model/cluster.ts"
+import { type Event, type EventField, event } from "#model/events.ts"
+import { type Step, steps } from "#model/step.ts"
+import { type Keeper, type Work, settingsOf } from "./keeper-state.ts"
+
+/** True when it succeeded. */
+export async function carryOut(keeper: Keeper, step: Step, signal: AbortSignal): Promise<boolean> {
+  const { postgres, log, clock } = keeper.ports
+  log.event(event("step.started", fieldsOf(step)))
+  try {
+    await postgres.run(step, (text) => progressed(keeper, step, text), signal)
+  } catch (error) {
+    keeper.memory = failed(keeper.memory, step, clock.now().mono)
+    keeper.failing = !signal.aborted
+    for (const happened of troubleOf(step, error, signal.aborted)) log.event(happened)
+    return false
+  }
+  const outcome = succeeded(keeper.memory, step, settingsOf(keeper), clock.now().mono)
+  keeper.memory = outcome.memory
+  keeper.failing = false
+  log.event(event("step.finished", { step: step.kind }))
+  for (const happened of outcome.events) log.event(happened)
+  return true
+}
+
+/** Begins a long step; the tick is woken when it has ended well. */
+export function begin(keeper: Keeper, step: Step, basis: Pick<Work, "local" | "memory">): void {
+  const controller = new AbortController()
+  const ended = carryOut(keeper, step, controller.signal).then((well) => {
+    keeper.work = null
+    keeper.progress = ""
+    if (well || controller.signal.aborted) keeper.wake.ring()
+  })
+  keeper.work = { step, ...basis, controller, ended }
+}
+
+/** Whether the work in progress is still what is wanted. */
+export function stillWanted(keeper: Keeper, work: Work, view: ClusterData | null): boolean {
+  const input = { view, local: work.local, settings: settingsOf(keeper) }
+  const { steps: wanted } = plan(input, work.memory, keeper.ports.clock.now().mono)
+  return isDeepStrictEqual(wanted[0], work.step)
+}
+
+/** Ends the work in progress and waits until nothing of it runs. */
+export async function giveUp(keeper: Keeper): Promise<void> {
+  const { work } = keeper
+  if (work === null) return
+  work.controller.abort(new DOMException("the plan changed", "AbortError"))
+  await work.ended
+}
+
+function progressed(keeper: Keeper, step: Step, text: string): void {
+  keeper.progress = text
+  keeper.ports.log.event(event("step.progress", { step: step.kind, text }))
+}
+
+function troubleOf(step: Step, error: unknown, aborted: boolean): readonly Event[] {
+  if (aborted) return [event("step.aborted", { step: step.kind })]
+  const text = error instanceof Error ? error.message : String(error)
+  const fields = { ...fieldsOf(step), error: text }
+  return step.kind === "start"
+    ? [event("start.failed", { error: text }), event("step.failed", fields)]
+    : [event("step.failed", fields)]
+}
+
+/** What a person wants to know of a step; no file contents, no passwords. */
+export function fieldsOf(step: Step): Readonly<Record<string, EventField>> {
+  const named = { step: step.kind, ...(steps[step.kind].destructive ? { destructive: true } : {}) }
+  switch (step.kind) {
+    case "save-db":
+      return { ...named, db: step.state.uid, generation: step.state.generation, initializing: step.state.initializing }
+    case "mark":
+      return { ...named, mark: step.mark.kind, db: step.mark.db }
+    case "stop":
+      return { ...named, why: step.why }
+    case "discard-side":
+    case "discard-data":
+    case "set-aside":
+    case "remove-asides":
+      return { ...named, reason: step.reason }
+    case "clone":
+      return { ...named, from: step.from.db, host: step.from.host, port: step.from.port }
+    case "rewind":
+      return { ...named, from: step.source.db, host: step.source.host, port: step.source.port }
+    case "create-slot":
+    case "drop-slot":
+      return { ...named, slot: step.name }
+    case "prove-sync":
+      return { ...named, names: step.names }
+    case "reload":
+      return { ...named, revision: step.revision }
+    case "certify":
+      return { ...named, epoch: step.certificate.epoch }
+    case "save-keeper":
+    case "unmark":
+    case "initdb":
+    case "restore":
+    case "swap-in":
+    case "save-divergent-wal":
+    case "write-config":
+    case "prepare":
+    case "start":
+    case "wait-ready":
+    case "wait-recovered":
+    case "create-roles":
+    case "capture-parameters":
+    case "promote":
+    case "end-sessions":
+      return named
+    default:
+      return never(step)
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * The keeper's loops. Three of them are independent, so that none can delay another: the tick (read, look, plan, carry out), the
+ * publishing of what is there, and the word to the guardian that a keeper lives. A fourth listens to the store and wakes the tick.
+ *
+ * They decide nothing. When the store cannot be read, PostgreSQL is left as it is and work in progress goes on. At the end the step
+ * in progress is given up and awaited before PostgreSQL is stopped, so nothing starts it again behind our back (D-17).
+ */
+import { millis } from "#base/brand.ts"
+import { event } from "#model/events.ts"
+import { urgentEscalation } from "#keeper/settings.ts"
+import { announce, publishing } from "./keeper-publish.ts"
+import { type Keeper, type KeeperOptions, type KeeperPorts, newKeeper } from "./keeper-state.ts"
+import { pauseOf, report, tick } from "./keeper-tick.ts"
+import { giveUp } from "./keeper-work.ts"
+import { forever } from "./loop.ts"
+
+export type { KeeperOptions, KeeperPorts, KeeperState } from "./keeper-state.ts"
+
+/** Runs until `signal` aborts, then stops PostgreSQL and resolves. The info stays until it expires: a keeper that is back in time keeps its role (T11). */
+export async function runKeeper(
+  ports: KeeperPorts,
+  options: KeeperOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const keeper = newKeeper(ports, options)
+  const { postgres, log } = ports
+  log.event(event("keeper.started", { uid: options.uid, boot: postgres.boot }))
+  if (postgres.adopted) log.event(event("postgres.adopted"))
+  postgres.onChange(() => keeper.wake.ring())
+  await Promise.all([ticking(keeper, signal), publishingLoop(keeper, signal), holding(keeper, signal), listening(keeper, signal)])
+  log.event(event("keeper.stopping"))
+  
+  await postgres.end(urgentEscalation, new AbortController().signal)
+}
+
+const ticking = (keeper: Keeper, signal: AbortSignal): Promise<void> =>
+  forever(
+    async () => {
+      try {
+        await tick(keeper, signal)
+      } finally {
+        announce(keeper)
+        report(keeper)
+      }
+    },
+    () => keeper.wake.wait(keeper.ports.clock, pauseOf(keeper), signal),
+    keeper.ports.log,
+    signal,
+  )
+
+const publishingLoop = (keeper: Keeper, signal: AbortSignal): Promise<void> =>
+  forever(
+    () => publishing(keeper, signal),
+    () => keeper.news.wait(keeper.ports.clock, keeper.sleepInterval, signal),
+    keeper.ports.log,
+    signal,
+  )
+
+/** A call that hangs is given up, so that the next comes in time. */
+function holding(keeper: Keeper, signal: AbortSignal): Promise<void> {
+  const { clock, postgres, log } = keeper.ports
+  const third = (): ReturnType<typeof millis> => millis(keeper.failInterval / 3)
+  return forever(
+    () => postgres.hold(keeper.failInterval, clock.deadline(third(), signal)),
+    () => clock.sleep(third(), signal),
+    log,
+    signal,
+  )
+}
+
+const listenPause = millis(1_000)
+function listening(keeper: Keeper, signal: AbortSignal): Promise<void> {
+  const { store, clock, log } = keeper.ports
+  return forever(
+    () => store.watch("clusterdata", () => keeper.wake.ring(), signal),
+    () => clock.sleep(listenPause, signal),
+    log,
+    signal,
+  )
+}

@@ -1,0 +1,32 @@
+/**
+ * Things that nobody waits for but an operator should know of: documents that cannot be used,
+ * mixtures with Go's components, names that will be in the way. What is being waited for is
+ * `waiting.ts`.
+ */
+import { sortedKeys } from "#base/order.ts"
+import { isLedByUs } from "#model/cluster.ts"
+import { validate } from "#model/validation.ts"
+import type { Found } from "./status.ts"
+
+export function warnings(found: Found): readonly string[] {
+  const { data, infos } = found
+  const unreadable = infos.broken.map(
+    ({ key, error }) => `the value of ${key} cannot be used: ${error}`,
+  )
+  if (data === null) return unreadable
+  const broken = validate(data.cluster.spec)
+  const hyphens = sortedKeys(data.keepers).filter((uid) => uid.includes("-"))
+  const mixed = data.cluster.status.phase === "normal" && !isLedByUs(data)
+  return [
+    ...(broken === null
+      ? []
+      : [
+          `the stored specification is invalid, so nothing is done: ${broken}; repair it with: stolon ctl update`,
+        ]),
+    ...unreadable,
+    ...hyphens.map((uid) => `keeper ${uid}: a Go keeper cannot take over a uid with a hyphen`),
+    ...(mixed
+      ? ["the leading sentinel is Go stolon's; fencing and failover on request are off"]
+      : []),
+  ]
+}

@@ -1,0 +1,117 @@
+/**
+ * What a keeper publishes of itself (reference 6.2, 6.6b): one look at the machine, put into the words of the store.
+ *
+ * Never says more than was seen: a generation only together with the synchronous standbys of the same look (W8), healthy only while
+ * PostgreSQL answers, and for a DB whose data is not there yet, generation 0.
+ */
+import { lsn } from "#base/lsn.ts"
+import type { DB } from "#model/cluster.ts"
+import { type DBUID, type InfoUID, generation } from "#model/ids.ts"
+import { type KeeperInfo, type PostgresState, capabilities } from "#model/info.ts"
+import type { Local, Server } from "#model/local.ts"
+import type { Desired } from "./desire.ts"
+import { guardOf } from "./hba.ts"
+import { reportedParameters } from "./render.ts"
+import type { Settings } from "./settings.ts"
+
+export interface Report {
+  readonly local: Local
+  readonly settings: Settings
+  /** What was asked for last; null before the first view. */
+  readonly desired: Desired | null
+  /** Long work in progress. */
+  readonly work: string
+}
+
+/** Null while the keeper belongs to no cluster (6.1). */
+export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null {
+  const { local, settings } = report
+  const { clusterUID } = local.keeper
+  if (clusterUID === "") return null
+  return {
+    infoUID,
+    uid: settings.uid,
+    clusterUID,
+    bootUUID: settings.boot,
+    postgresBinaryVersion: local.binary,
+    postgresState: postgresState(report),
+    canBeMaster: settings.canBeMaster,
+    canBeSynchronousReplica: settings.canBeSynchronousReplica,
+    capabilities: [capabilities.certificate, capabilities.obeysMaster],
+    ...(local.certificate === null ? {} : { certificate: local.certificate }),
+  }
+}
+
+function postgresState(report: Report): PostgresState {
+  const { local, settings, desired, work } = report
+  const db = desired?.kind === "run" ? desired.db : null
+  const uid = publishedDB(local, db)
+  const applied = uid === local.db.uid && !local.db.initializing ? local.db.generation : generation(0)
+  const none: PostgresState = {
+    uid,
+    generation: applied,
+    listenAddress: settings.advertiseAddress,
+    port: settings.advertisePort,
+    healthy: false,
+    systemID: "",
+    timelineID: 0,
+    xLogPos: lsn(0n),
+    timelinesHistory: [],
+    pgParameters: new Map(),
+    synchronousStandbys: null,
+    olderWalFile: "",
+    inRecovery: false,
+    streaming: false,
+    acceptsClients: false,
+    work,
+  }
+  // while the data is not this DB's, what runs here says nothing about it
+  const usable = uid === local.db.uid && !local.db.initializing && local.mark === null
+  return local.server.kind === "up" && usable ? { ...none, ...seen(local, local.server, db) } : none
+}
+
+/** During a copy the new DB is published already, with nothing applied (6.4). */
+function publishedDB(local: Local, db: DB | null): DBUID {
+  if (db === null || db.uid === local.db.uid) return local.db.uid
+  return db.spec.initMode === "none" || db.spec.initMode === "" ? local.db.uid : db.uid
+}
+
+function seen(
+  local: Local,
+  server: Extract<Server, { kind: "up" }>,
+  db: DB | null,
+): Partial<PostgresState> {
+  return {
+    healthy: true,
+    systemID: server.systemID,
+    timelineID: server.timeline,
+    xLogPos: server.position,
+    timelinesHistory: server.timeline > 1 ? server.history.slice(-historyKept) : [],
+    pgParameters: reportedParameters(server.fileParameters, db),
+    synchronousStandbys: server.syncStandbys,
+    olderWalFile: server.olderWalFile,
+    inRecovery: server.inRecovery,
+    streaming: server.streaming,
+    acceptsClients: guardOf(local.files?.hba ?? "") === "none",
+  }
+}
+/** As many as Go publishes; more would grow every document. */
+const historyKept = 2
+
+/** The parts that others wait for: when they change, the info is published at once. */
+export function urgentPart(info: KeeperInfo): string {
+  const state = info.postgresState
+  return JSON.stringify([
+    info.clusterUID,
+    info.bootUUID,
+    info.certificate?.epoch ?? "",
+    state?.uid,
+    state?.generation,
+    state?.healthy,
+    state?.inRecovery,
+    state?.streaming,
+    state?.acceptsClients,
+    state?.timelineID,
+    state?.synchronousStandbys,
+  ])
+}

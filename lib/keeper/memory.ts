@@ -1,0 +1,197 @@
+/**
+ * What a keeper remembers between two plans and would rather not: everything here may be lost at any moment, and then the plan asks
+ * the world again, repeats an idempotent step, or takes the safer way (a copy instead of a rewind).
+ */
+import { type Millis, never } from "#base/brand.ts"
+import { type Event, event } from "#model/events.ts"
+import type { DBUID } from "#model/ids.ts"
+import type { Step } from "#model/step.ts"
+import type { Settings } from "./settings.ts"
+
+/** How a copy of the followed DB's data is got (K7, resync). */
+export type Path = "undecided" | "follow" | "rewind" | "clone"
+
+/** What this process has done for the DB and no file tells. */
+export type Done =
+  | "side-complete"
+  | "wal-saved"
+  | "rewound"
+  | "roles"
+  | "captured"
+  | "recovered"
+  | "set-up"
+  | "promoted"
+  | "sessions-ended"
+
+export interface Memory {
+  /** The DB that the rest is about. */
+  readonly db: DBUID | null
+  readonly path: Path
+  /** The way chosen first led nowhere: leave the copy in use and take `path`. */
+  readonly again: boolean
+  readonly done: ReadonlySet<Done>
+  /** Names that were proved to be in force. */
+  readonly proved: string | null
+  /** Copies brought in for this DB so far; none of them has streamed. */
+  readonly copies: number
+  /** Failures by step, since that step last succeeded. */
+  readonly failures: ReadonlyMap<string, number>
+  /** A wait and when it began. */
+  readonly waiting: { readonly what: string; readonly since: Millis } | null
+  /** Since when everything is as it should be. */
+  readonly goodSince: Millis | null
+  /** The last start after which nobody asked PostgreSQL to stop. */
+  readonly startedAt: Millis | null
+  /** The configuration for which PostgreSQL was restarted already. */
+  readonly restartedFor: string | null
+  /** Said already, so that it is said once. */
+  readonly said: ReadonlyMap<string, string>
+}
+
+/** The reason of the stop that ends an initialisation: everything that it had to do is done then. */
+export const setupEnds = "the initialisation is done"
+
+export const emptyMemory: Memory = {
+  db: null,
+  path: "undecided",
+  again: false,
+  done: new Set(),
+  proved: null,
+  copies: 0,
+  failures: new Map(),
+  waiting: null,
+  goodSince: null,
+  startedAt: null,
+  restartedFor: null,
+  said: new Map(),
+}
+
+/** The memory for planning for `db`; another DB starts afresh. */
+export const about = (memory: Memory, db: DBUID | null): Memory =>
+  memory.db === db
+    ? memory
+    : { ...emptyMemory, db, startedAt: memory.startedAt, said: memory.said }
+
+/** A step's name for counting its failures. */
+export const keyOf = (step: Step): string =>
+  step.kind === "create-slot" || step.kind === "drop-slot" ? `${step.kind} ${step.name}` : step.kind
+
+export interface Outcome {
+  readonly memory: Memory
+  readonly events: readonly Event[]
+}
+
+/** After a step was carried out. */
+export function succeeded(memory: Memory, step: Step, settings: Settings, now: Millis): Outcome {
+  const failures = new Map(memory.failures)
+  failures.delete(keyOf(step))
+  const after = { ...memory, failures }
+  return { memory: learned(after, step, now), events: newsOf(step, settings) }
+}
+
+/** After a step failed or was aborted half-way. */
+export function failed(memory: Memory, step: Step, now: Millis): Memory {
+  const key = keyOf(step)
+  const count = (memory.failures.get(key) ?? 0) + 1
+  const after: Memory = {
+    ...memory,
+    failures: new Map(memory.failures).set(key, count),
+    startedAt: step.kind === "start" ? now : memory.startedAt,
+  }
+  // neither the old copy nor the new one is left: only a copy helps
+  if (step.kind === "rewind") return { ...after, path: "clone" }
+  if (step.kind === "stop") return { ...after, restartedFor: null }
+  const tried = memory.path === "follow" || memory.path === "rewind"
+  if (step.kind === "start" && tried && count >= startsMax)
+    return { ...after, path: "clone", again: true }
+  return after
+}
+const startsMax = 2
+
+function learned(memory: Memory, step: Step, now: Millis): Memory {
+  const with_ = (done: Done): Memory => ({ ...memory, done: new Set([...memory.done, done]) })
+  switch (step.kind) {
+    case "initdb":
+    case "restore":
+    case "clone":
+      return with_("side-complete")
+    case "discard-side":
+      return { ...memory, done: without(memory.done, "side-complete") }
+    case "swap-in":
+      return {
+        ...memory,
+        done: without(memory.done, "side-complete"),
+        copies: memory.path === "clone" ? memory.copies + 1 : memory.copies,
+      }
+    case "save-divergent-wal":
+      return with_("wal-saved")
+    case "rewind":
+      return with_("rewound")
+    case "create-roles":
+      return with_("roles")
+    case "capture-parameters":
+      return with_("captured")
+    case "wait-recovered":
+      return with_("recovered")
+    case "promote":
+      return with_("promoted")
+    case "end-sessions":
+      return with_("sessions-ended")
+    case "prove-sync":
+      return { ...memory, proved: step.names }
+    case "start":
+      return { ...memory, startedAt: now, proved: null }
+    case "save-db":
+      return step.state.initializing ? { ...memory, again: false } : memory
+    case "stop": {
+      const after = { ...memory, startedAt: null }
+      return step.why === setupEnds ? { ...after, done: new Set([...memory.done, "set-up"]) } : after
+    }
+    case "save-keeper":
+    case "mark":
+    case "unmark":
+    case "discard-data":
+    case "set-aside":
+    case "remove-asides":
+    case "write-config":
+    case "prepare":
+    case "wait-ready":
+    case "reload":
+    case "create-slot":
+    case "drop-slot":
+    case "certify":
+      return memory
+    default:
+      return never(step)
+  }
+}
+
+const without = (done: ReadonlySet<Done>, gone: Done): ReadonlySet<Done> =>
+  new Set([...done].filter((item) => item !== gone))
+
+/** What a finished step means to people; texts that tests match on are in the events table. */
+function newsOf(step: Step, { superuser, replication }: Settings): readonly Event[] {
+  switch (step.kind) {
+    case "certify":
+      return [event("certificate.issued", { epoch: step.certificate.epoch, db: step.certificate.dbuid })]
+    case "save-db":
+      return step.state.generation === 0
+        ? []
+        : [event("generation.applied", { db: step.state.uid, generation: step.state.generation })]
+    case "create-roles":
+      if (superuser.name === replication.name) return [event("role.added")]
+      return [
+        ...(superuser.method === "trust" ? [] : [event("role.superuser")]),
+        event("role.created", { role: replication.name }),
+      ]
+    default:
+      return []
+  }
+}
+
+/** Remembers since when `what` is waited for. */
+export const wait = (memory: Memory, what: string, now: Millis): Memory =>
+  memory.waiting?.what === what ? memory : { ...memory, waiting: { what, since: now } }
+
+export const waitedFor = (memory: Memory, what: string, now: Millis): number =>
+  memory.waiting?.what === what ? now - memory.waiting.since : 0

@@ -1,0 +1,168 @@
+/**
+ * The keeper's brain: what is asked (`desire`), what is there (`Local`), and what is remembered become the steps that are still to do.
+ *
+ * Pure. Steps are carried out one at a time and the plan is made anew after each, so a crash between any two is nothing special: the
+ * next plan begins where the machine is. Whatever cannot be done is said with the way out (P5), never forced.
+ */
+import { type Millis, never } from "#base/brand.ts"
+import { zeroLsn } from "#base/lsn.ts"
+import type { ClusterData } from "#model/cluster.ts"
+import { type Event, event } from "#model/events.ts"
+import type { Certificate } from "#model/info.ts"
+import type { Local } from "#model/local.ts"
+import type { Step } from "#model/step.ts"
+import { type Desired, type Stopped, desire } from "./desire.ts"
+import { planExisting, planInitialise } from "./initialise.ts"
+import { type Memory, about } from "./memory.ts"
+import {
+  type Blocked,
+  type Outline,
+  type World,
+  blocked,
+  dataIsRight,
+  outline,
+  running,
+  stop,
+  unmark,
+} from "./outline.ts"
+import { planPrimary } from "./primary.ts"
+import { ignoredParameters } from "./render.ts"
+import { planResync } from "./resync.ts"
+import { type Settings, stopEscalation, urgentEscalation } from "./settings.ts"
+import { planStandby } from "./standby.ts"
+
+export interface Input {
+  /** The cluster data as it was just read; null: there is none. A view that could not be read is no input at all. */
+  readonly view: ClusterData | null
+  readonly local: Local
+  readonly settings: Settings
+}
+
+export interface Plan {
+  readonly desired: Desired
+  /** The first is to be carried out, the others are what follows as far as it can be told. */
+  readonly steps: readonly Step[]
+  readonly blocked: Blocked | null
+  readonly memory: Memory
+  readonly events: readonly Event[]
+  readonly wake: Millis | null
+}
+
+export function plan(input: Input, memory: Memory, now: Millis): Plan {
+  const { view, local, settings } = input
+  const { uid, boot } = settings
+  const desired = desire(view, { uid, boot, certificate: local.certificate })
+  const known = about(memory, desired.kind === "run" ? desired.db.uid : memory.db)
+  const result = outlineFor(desired, input, known, now)
+  const save = saveKeeper(input)
+  const said = sayOnce(result, desired, input)
+  return { desired, ...result, ...said, steps: [...save, ...result.steps] }
+}
+
+function outlineFor(desired: Desired, input: Input, memory: Memory, now: Millis): Outline {
+  const { local, settings } = input
+  switch (desired.kind) {
+    case "leave":
+      return { steps: [], blocked: null, memory, events: [], wake: null }
+    case "stopped":
+      return { steps: stoppedSteps(desired, local, settings), blocked: null, memory, events: [], wake: null }
+    case "run":
+      return planRun({ local, want: desired, settings, memory, now })
+    default:
+      return never(desired)
+  }
+}
+
+/** K2: the keeper belongs to the cluster that the view describes. */
+function saveKeeper({ view, local, settings }: Input): readonly Step[] {
+  if (view === null) return []
+  const state = { uid: settings.uid, clusterUID: view.cluster.uid }
+  const { keeper } = local
+  const same = keeper.uid === state.uid && keeper.clusterUID === state.clusterUID
+  return same ? [] : [{ kind: "save-keeper", state }]
+}
+
+function stoppedSteps(desired: Stopped, local: Local, settings: Settings): readonly Step[] {
+  const escalate = desired.urgent ? urgentEscalation : stopEscalation
+  const end = running(local) ? [stop(desired.why, false, escalate)] : []
+  if (desired.certify === null) return end
+  const certificate: Certificate = {
+    epoch: desired.certify.epoch,
+    bootUUID: settings.boot,
+    dbuid: desired.certify.db,
+    finalLSN: finalLsn(local),
+    reason: desired.why,
+  }
+  const { certificate: given } = local
+  const issued = given?.epoch === certificate.epoch && given.dbuid === certificate.dbuid
+  return issued ? end : [...end, { kind: "certify", certificate }]
+}
+
+/** Where the log ends, when PostgreSQL ended in good order; else nobody knows. */
+function finalLsn({ data }: Local): Certificate["finalLSN"] {
+  const control = data.kind === "initialized" ? data.control : null
+  return control?.state === "shut down" ? control.checkpoint : zeroLsn
+}
+
+function planRun(world: World): Outline {
+  const { local, want, memory } = world
+  if (local.binary.Maj < 12)
+    return blocked(world, `PostgreSQL ${local.binary.Maj} is not supported`, "install version 12 or later")
+  if (dataIsRight(world)) {
+    if (memory.again && want.role.kind === "internal") return planResync(world)
+    // whatever it marked is finished: the state was saved after it
+    if (local.mark !== null) return outline(world, [unmark])
+    return want.role.kind === "primary" ? planPrimary(world) : planStandby(world)
+  }
+  return withoutData(world)
+}
+
+function withoutData(world: World): Outline {
+  const { local, want } = world
+  const { initMode, keeperUID } = want.db.spec
+  switch (initMode) {
+    case "new":
+    case "pitr":
+      return planInitialise(world)
+    case "existing":
+      return planExisting(world)
+    case "resync":
+      return planResync(world)
+    case "none":
+    case "": {
+      const resyncing = local.db.uid === want.db.uid && want.role.kind === "internal"
+      if (resyncing) return planResync(world)
+      const has = local.db.uid === "" ? "no DB" : `DB ${local.db.uid}`
+      return blocked(
+        world,
+        `keeper ${keeperUID} is expected to hold DB ${want.db.uid}, but holds ${has}: its data is lost`,
+        "bring the data directory back, or `stolon ctl removekeeper` this keeper so that it is assigned anew",
+      )
+    }
+    default:
+      return never(initMode)
+  }
+}
+
+/** Reasons and ignored parameters are said when they change, not every second. */
+function sayOnce(
+  { blocked: why, memory, events }: Outline,
+  desired: Desired,
+  input: Input,
+): Pick<Plan, "memory" | "events"> {
+  const said = new Map(memory.said)
+  const news: Event[] = []
+  const say = (key: string, text: string, what: readonly Event[]): void => {
+    if ((said.get(key) ?? "") === text) return
+    said.set(key, text)
+    news.push(...what)
+  }
+  const reason = why === null ? "" : `${why.why}; ${why.resolve}`
+  say("blocked", reason, why === null ? [] : [event("plan.blocked", { ...why })])
+  if (desired.kind === "run") {
+    const { local, settings } = input
+    const ignored = ignoredParameters({ local, want: desired, settings })
+    say("ignored", ignored.map(({ name }) => name).join(), ignored.map((i) => event("parameter.ignored", { ...i })))
+  }
+  return { memory: { ...memory, said }, events: [...events, ...news] }
+}

@@ -1,0 +1,204 @@
+/**
+ * Running as the primary: start, promotion (W3), the guard of synchronous mode (reference 6.6), changes of configuration.
+ *
+ * The order protects two promises. P2: the names of the synchronous standbys are loaded before a standby is promoted and proved to be in
+ * force before clients may write; commits that hung when a synchronous primary ended are shown to nobody until the standbys have
+ * them (D-03, D-06, D-07). P1: nothing here starts a primary that `desire` did not ask for.
+ */
+import { millis, never } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
+import { sameSet } from "#base/order.ts"
+import { event } from "#model/events.ts"
+import type { ConfigFiles, Local } from "#model/local.ts"
+import type { Step } from "#model/step.ts"
+import { parseConf } from "./conf.ts"
+import { housekeeping } from "./housekeeping.ts"
+import { type Guard, guardOf } from "./hba.ts"
+import {
+  type Outline,
+  type World,
+  blocked,
+  configure,
+  outline,
+  sameFiles,
+  saveDB,
+  stop,
+} from "./outline.ts"
+import { type Rendered, render, syncNames, temporaryRevision } from "./render.ts"
+import { glance } from "./settings.ts"
+import { slotSteps } from "./slots.ts"
+import { startSteps } from "./start.ts"
+
+export function planPrimary(world: World): Outline {
+  const { local, want } = world
+  const { data, server } = local
+  if (data.kind !== "initialized")
+    return blocked(
+      world,
+      `the data of DB ${want.db.uid} is gone from this keeper`,
+      "restore it, or `stolon ctl init` a new cluster; with a healthy standby: `stolon ctl failkeeper`",
+    )
+  switch (server.kind) {
+    case "down":
+      return fromStopped(world, data.role === "standby")
+    case "starting":
+      return outline(world, [waitReady(world)])
+    case "up":
+      if (server.revision === temporaryRevision)
+        return outline(world, [stop("the temporary configuration has served")])
+      return server.inRecovery ? promotion(world) : steady(world)
+    default:
+      return never(server)
+  }
+}
+
+const synchronous = ({ want }: World): boolean => want.db.spec.synchronousReplication
+
+/** Nobody ever committed to a DB of which nothing was applied yet: nothing can be hidden in it. */
+const guardAtStart = (world: World): Guard =>
+  synchronous(world) && world.local.db.generation > 0 ? "restarted" : "none"
+const guardAtPromotion = (world: World): Guard => (synchronous(world) ? "promoted" : "none")
+
+function fromStopped(world: World, standby: boolean): Outline {
+  const signal = standby ? "standby" : "none"
+  const guard = standby ? guardAtPromotion(world) : guardAtStart(world)
+  const rendered = render(world, guard, signal)
+  const then = standby ? promotionSteps(world, rendered) : []
+  return startSteps(world, [
+    ...configure(world, rendered, requestTimeout(world)),
+    { kind: "start", temporary: null },
+    waitReady(world),
+    ...then,
+    ...converged(world),
+  ])
+}
+
+/** Still a standby: names and closed rules first, then promote (D-03). */
+function promotion(world: World): Outline {
+  const rendered = render(world, guardAtPromotion(world), "standby")
+  return outline(world, [
+    ...configure(world, rendered, requestTimeout(world)),
+    ...promotionSteps(world, rendered),
+    ...converged(world),
+  ])
+}
+
+function promotionSteps(world: World, rendered: Rendered): readonly Step[] {
+  const timeout = toMillis(world.want.spec.dbWaitReadyTimeout)
+  const reopen = guardOf(rendered.files.hba) === "none" ? [] : opening(world)
+  return [
+    { kind: "promote", timeout },
+    { kind: "end-sessions" },
+    ...slotSteps(world).first,
+    ...proof(world),
+    ...reopen,
+  ]
+}
+
+const proof = (world: World): readonly Step[] => {
+  const names = syncNames(world.want.db)
+  return names === "" ? [] : [{ kind: "prove-sync", names, timeout: requestTimeout(world) }]
+}
+
+/** A running primary. */
+function steady(world: World): Outline {
+  const { local, memory } = world
+  const kept = guardKept(world)
+  const rendered = render(world, kept, "none")
+  const slots = slotSteps(world)
+  const promotedNow = memory.done.has("promoted") || guardOf(hbaOf(local)) === "promoted"
+  const end: readonly Step[] =
+    promotedNow && !memory.done.has("sessions-ended") ? [{ kind: "end-sessions" }] : []
+  // a reload reaches those who commit at its own time: what is reported as applied is in force (W3, W8)
+  const prove = memory.proved === syncNames(world.want.db) ? [] : proof(world)
+  const again = restart(world, rendered)
+  const steps = [
+    ...configure(world, rendered, requestTimeout(world)),
+    ...end,
+    ...slots.first,
+    ...(kept === "promoted" ? [...prove, ...opening(world)] : []),
+    ...again,
+    ...(kept === "promoted" ? [] : prove),
+    ...converged(world),
+    ...slots.last,
+  ]
+  const after = housekeeping(restarting(world, again, rendered), steps, kept === "none")
+  const wake = kept === "none" ? after.wake : millis(world.now + glance)
+  return { ...after, wake, events: [...changeEvents(local, rendered), ...after.events] }
+}
+
+const hbaOf = (local: Local): string => local.files?.hba ?? ""
+
+/** Which guard stays up: the one on disk, until what it waits for has happened. */
+function guardKept(world: World): Guard {
+  const { local, want, memory } = world
+  const { server } = local
+  const guard = guardOf(hbaOf(local))
+  if (!synchronous(world) || guard === "none" || server.kind !== "up") return "none"
+  const loaded = server.revision === render(world, guard, "none").revision
+  if (!loaded) return guard
+  const names = syncNames(want.db)
+  if (guard === "promoted") {
+    const proved = names === "" || memory.proved === names
+    return proved && memory.done.has("sessions-ended") ? "none" : guard
+  }
+  // D-07: an empty list beside the standby that never exists means "wait", not "nobody is missing"
+  if (names === "") return "none"
+  const wanted = want.db.spec.synchronousStandbys ?? []
+  return wanted.length > 0 && sameSet(wanted, server.syncStandbys) ? "none" : guard
+}
+
+/** What follows the proof; told ahead so that a printed plan is complete. */
+function opening(world: World): readonly Step[] {
+  const open = render(world, "none", "none")
+  return [
+    { kind: "write-config", files: open.files },
+    { kind: "reload", revision: open.revision, timeout: requestTimeout(world) },
+  ]
+}
+
+/**
+ * A parameter needs a restart, and the specification allows it. Once a configuration: what is still pending then, no restart cures.
+ */
+export function restart(world: World, rendered: Rendered): readonly Step[] {
+  const { local, want, memory } = world
+  const { server } = local
+  if (server.kind !== "up" || !server.pendingRestart || !want.spec.automaticPgRestart) return []
+  if (server.revision !== rendered.revision || memory.restartedFor === rendered.revision) return []
+  return [stop("a parameter needs a restart", true)]
+}
+
+/** A restart that is under way is not planned a second time. */
+export const restarting = (world: World, steps: readonly Step[], { revision }: Rendered): World =>
+  steps.length === 0
+    ? world
+    : { ...world, memory: { ...world.memory, restartedFor: revision } }
+
+/** The generation is applied. Clients may still be kept out: Go's leaders count that as converged, and so does ours. */
+export const converged = (world: World): readonly Step[] =>
+  saveDB(world, {
+    uid: world.want.db.uid,
+    generation: world.want.db.generation,
+    initializing: false,
+    initPGParameters: world.local.db.initPGParameters,
+  })
+
+export function changeEvents(local: Local, { files }: Rendered): Outline["events"] {
+  const before: ConfigFiles | null = local.files
+  if (before === null || sameFiles(before, files) || local.server.kind !== "up") return []
+  return sameParameters(before.conf, files.conf) ? [] : [event("parameters.changed")]
+}
+
+/** The revision does not count: it changes with pg_hba.conf too. */
+function sameParameters(a: string, b: string): boolean {
+  const [old, next] = [parseConf(a), parseConf(b)]
+  const names = [...new Set([...old.keys(), ...next.keys()])]
+  return names.every((name) => name === "stolon.revision" || old.get(name) === next.get(name))
+}
+
+export const requestTimeout = ({ want }: World): ReturnType<typeof toMillis> =>
+  toMillis(want.spec.requestTimeout)
+export const waitReady = ({ want }: World): Step => ({
+  kind: "wait-ready",
+  timeout: toMillis(want.spec.dbWaitReadyTimeout),
+})

@@ -1,0 +1,135 @@
+/**
+ * Getting a standby's data: by following as it is, by pg_rewind, by a fresh copy, in this order (reference 6.4, D-08, D-36, D-52).
+ *
+ * P3 and N3: the present directory stays whole until a complete copy lies beside it; then it is set aside, not deleted. pg_rewind is
+ * begun only after the WAL that nobody else has was saved, and a directory in which it did not finish is never started again.
+ *
+ * `initializing` without a mark means: the old directory stays untouched, only a copy will do. That also fits what a Go keeper
+ * leaves, whose directory then is not to be trusted.
+ */
+import { never } from "#base/brand.ts"
+import { zeroLsn } from "#base/lsn.ts"
+import { type DB, type DBStatus } from "#model/cluster.ts"
+import { slotOf } from "#model/ids.ts"
+import type { Step } from "#model/step.ts"
+import { type Whole, forkOf, judge } from "./branch.ts"
+import { installSide, stale } from "./install.ts"
+import { type Path, waitedFor } from "./memory.ts"
+import {
+  type Outline,
+  type World,
+  blocked,
+  fresh,
+  outline,
+  running,
+  saveDB,
+  sourceOf,
+  stop,
+  unmark,
+  waiting,
+} from "./outline.ts"
+import { settleTime } from "./settings.ts"
+
+export function planResync(world: World): Outline {
+  const { local, want } = world
+  if (want.role.kind !== "internal")
+    return blocked(
+      world,
+      `DB ${want.db.uid} is to be copied, but follows no DB of the cluster`,
+      "the leader has to assign it anew",
+    )
+  const { followed } = want.role
+  // first of all: whatever runs here runs for another DB
+  if (running(local)) return outline(world, [stop(`DB ${want.db.uid} is to be copied`)])
+  const leftover = stale(world)
+  if (leftover.length > 0) return outline(world, leftover)
+  const path = choose(world, followed)
+  if (typeof path !== "string") return path
+  const chosen: World = { ...world, memory: { ...world.memory, path } }
+  switch (path) {
+    case "undecided":
+    case "clone":
+      return clone(chosen, followed)
+    case "follow":
+      return outline(chosen, saveDB(chosen, fresh(want.db.uid, false, null)))
+    case "rewind":
+      return rewind(chosen, followed)
+    default:
+      return never(path)
+  }
+}
+
+/** The way to go, or what to wait for. */
+function choose(world: World, followed: DB): Path | Outline {
+  const { local, want, memory, now } = world
+  const { data, mark } = local
+  const begun = memory.path === "rewind" && (mark === null || mark.kind === "rewind")
+  if (begun) return "rewind"
+  if (memory.path === "clone") return "clone"
+  if (mark !== null || local.db.initializing || data.kind !== "initialized") return "clone"
+  const verdict = memory.again ? "off" : judge(data, followed.status)
+  if (verdict === "on") return "follow"
+  const what = `DB ${followed.uid} has not applied yet that ${want.db.uid} follows it`
+  const patient = waitedFor(world.memory, what, now) < settleTime
+  if (patient && (verdict === "unsure" || !settled(followed)))
+    return waiting(world, what, settleTime, "it is tried anyway after a while")
+  return rewindable(world, data) ? "rewind" : "clone"
+}
+
+/** Its slot for us is there, and it knows its timeline. */
+const settled = ({ generation, status }: DB): boolean =>
+  status.healthy && status.currentGeneration === generation
+
+function rewindable({ local, want }: World, data: Whole): boolean {
+  const { control } = data
+  if (!want.db.spec.usePgrewind || control === null || want.role.kind !== "internal") return false
+  if (want.role.followed.status.systemdID !== data.systemID) return false
+  if (!control.checksums && !control.walLogHints) return false
+  // before 13 pg_rewind does not recover a crashed target itself (D-52)
+  return local.binary.Maj >= 13 || control.state.startsWith("shut down")
+}
+
+function rewind(world: World, followed: DB): Outline {
+  const { local, want, memory } = world
+  const source = sourceOf(want.role)
+  if (source === null || !followed.status.healthy) return unreachable(world, followed)
+  const { uid } = want.db
+  const save: Step = { kind: "save-divergent-wal", since: since(world, followed.status) }
+  const steps: readonly Step[] = [
+    ...(memory.done.has("wal-saved") ? [] : [save]),
+    ...saveDB(world, fresh(uid, true, null)),
+    ...(local.mark === null ? [{ kind: "mark", mark: { kind: "rewind", db: uid } } as const] : []),
+    ...(memory.done.has("rewound") ? [] : [{ kind: "rewind", source } as const]),
+    { kind: "save-db", state: fresh(uid, false, null) },
+    unmark,
+  ]
+  // once rewound, `initializing` is the old state and must not be written again
+  return outline(world, memory.done.has("rewound") ? steps.slice(-2) : steps)
+}
+
+const since = ({ local }: World, status: DBStatus): typeof zeroLsn =>
+  local.data.kind === "initialized" ? (forkOf(local.data, status) ?? zeroLsn) : zeroLsn
+
+function clone(world: World, followed: DB): Outline {
+  const { want, local, memory } = world
+  const { uid } = want.db
+  const whole = local.mark?.kind === "copied" || (local.side && memory.done.has("side-complete"))
+  const from = sourceOf(want.role)
+  if (!whole && (from === null || !followed.status.healthy)) return unreachable(world, followed)
+  const copy: readonly Step[] =
+    whole || from === null ? [] : [{ kind: "clone", from, slot: slotOf(uid) }]
+  return outline(world, [
+    ...saveDB(world, fresh(uid, true, null)),
+    ...copy,
+    ...installSide(world),
+    { kind: "save-db", state: fresh(uid, false, null) },
+    unmark,
+  ])
+}
+
+const unreachable = (world: World, followed: DB): Outline =>
+  blocked(
+    world,
+    `DB ${followed.uid}, which ${world.want.db.uid} is to be copied from, is not healthy`,
+    "it goes on by itself when that DB is reachable",
+  )

@@ -1,0 +1,66 @@
+/**
+ * The real PostgreSQL behind the port: guardian, connections, files and programs put together. Decides nothing; what may be done
+ * and when is the keeper's plan.
+ *
+ * Opening finds out whether a PostgreSQL already runs here (the keeper was restarted) and takes it over as it is (D-41). Closing leaves
+ * it running under its guardian; `end` is what stops it.
+ */
+import { realpath } from "node:fs/promises"
+import { millis } from "#base/brand.ts"
+import { event } from "#model/events.ts"
+import { bootUUID } from "#model/ids.ts"
+import type { Postgres } from "#port/postgres.ts"
+import { privateDirectory } from "#system/files.ts"
+import { execute } from "./executors.ts"
+import { observer } from "./observe.ts"
+import { openSessions } from "./sessions.ts"
+import { type Context, placesBelow, type PostgresSettings } from "./settings.ts"
+import { openSupervisor } from "./supervisor.ts"
+import { removeSecrets } from "./tool.ts"
+import { versionReader } from "./version.ts"
+
+/** The caller holds the lock of the data directory. */
+export async function openPostgres(
+  settings: PostgresSettings,
+  signal: AbortSignal,
+): Promise<Postgres> {
+  const { clock, initialDeadline } = settings
+  await privateDirectory(settings.dataDir)
+  const root = await realpath(settings.dataDir)
+  const places = placesBelow(root)
+  await removeSecrets(places)
+  const supervisor = await openSupervisor({ dataDir: root, clock, initialDeadline }, signal)
+  const listeners: (() => void)[] = []
+  const changed = (): void => {
+    for (const listener of listeners) listener()
+  }
+  const sessions = openSessions(settings, places, changed)
+  supervisor.onExit(({ code, signal: by, asked }) => {
+    sessions.close()
+    if (!asked) settings.log.event(event("postgres.exited", { code: code ?? "", signal: by ?? "" }))
+    changed()
+  })
+  const version = versionReader(settings)
+  const context: Context = { settings, places, supervisor, sessions, version, changed }
+  const observe = observer(context)
+  return {
+    get boot() {
+      return bootUUID(supervisor.boot)
+    },
+    adopted: supervisor.adopted,
+    observe,
+    run: (step, progress, stop) => execute(step, { ...context, progress, signal: stop }),
+    hold: (deadline, stop) => supervisor.hold(millis(clock.now().mono + deadline), stop),
+    onChange: (callback) => {
+      listeners.push(callback)
+    },
+    end: async (escalateAfter, stop) => {
+      sessions.close()
+      await supervisor.end(escalateAfter, stop)
+    },
+    [Symbol.asyncDispose]: async () => {
+      sessions.close()
+      await supervisor[Symbol.asyncDispose]()
+    },
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Steps about PostgreSQL's process: start, stop, and waiting for what it does by itself. The process belongs to the guardian; here
+ * orders are given and results awaited.
+ *
+ * Nothing is started in a directory marked as half rewound, nor twice. Waiting notices that PostgreSQL has ended (a failed recovery
+ * never "gets ready", Go stolon waited for ever).
+ */
+import { join } from "node:path"
+import * as v from "valibot"
+import { type Millis, millis } from "#base/brand.ts"
+import type { Step } from "#model/step.ts"
+import { blockAlterSystem, placeTemporary } from "./config.ts"
+import { exists } from "./datadir.ts"
+import { signalNames } from "./files.ts"
+import { reasonOf } from "./server.ts"
+import { type Job, program } from "./settings.ts"
+import { readMark } from "./state.ts"
+import { settleMove } from "./tree.ts"
+
+type Of<K> = Extract<Step, { kind: K }>
+
+const pollMs = millis(20)
+
+export async function start({ temporary }: Of<"start">, job: Job): Promise<void> {
+  const { supervisor, sessions, settings, places, signal } = job
+  const state = await supervisor.state(signal)
+  if (state.kind === "running" && !state.stopping) return
+  await settleMove(places, signal)
+  const mark = await readMark(places)
+  if (mark?.kind === "rewind")
+    throw new Error(`${places.data} is half rewound and must not be started`)
+  await blockAlterSystem(places.data)
+  const more = await placeTemporary(places.data, temporary)
+  sessions.close()
+  const socket = `unix_socket_directories=${settings.socketDirectory}`
+  await supervisor.start(
+    { postgres: program(settings, "postgres"), dataDir: places.data, args: ["-c", socket, ...more] },
+    signal,
+  )
+}
+
+/** The checkpoint beforehand makes the stop short, while clients still work; it may not hold up the stop for long (D-44). */
+export async function stop(step: Of<"stop">, job: Job): Promise<void> {
+  const { supervisor, sessions, signal } = job
+  if (step.checkpoint) await checkpoint(job, step.escalateAfter)
+  sessions.close()
+  await supervisor.stop("fast", step.escalateAfter, signal)
+}
+
+async function checkpoint({ sessions, settings, signal }: Job, most: Millis): Promise<void> {
+  try {
+    const session = await sessions.own(signal)
+    await session.run("checkpoint", signal, millis(Math.max(most, settings.requestTimeout)))
+  } catch {
+    signal.throwIfAborted() // otherwise: it was an attempt, the stop itself writes the checkpoint that counts
+  }
+}
+
+export async function waitReady({ timeout }: Of<"wait-ready">, job: Job): Promise<void> {
+  let why = "not asked yet"
+  const ready = async (): Promise<boolean> => {
+    try {
+      await job.sessions.own(job.signal)
+      return true
+    } catch (error) {
+      job.signal.throwIfAborted()
+      why = reasonOf(error)
+      return false
+    }
+  }
+  await until(ready, timeout, () => `PostgreSQL does not accept connections: ${why}`, job)
+}
+
+/** PostgreSQL removes recovery.signal when recovery has reached its target and it has become a primary. */
+export async function waitRecovered({ timeout }: Of<"wait-recovered">, job: Job): Promise<void> {
+  const path = join(job.places.data, signalNames.recovery)
+  const gone = async (): Promise<boolean> => !(await exists(path))
+  await until(gone, timeout, () => "recovery has not reached its target", job)
+  job.changed()
+}
+
+const standbyRow = v.object({ standby: v.boolean() })
+const standbySql = "select pg_is_in_recovery() as standby"
+
+/** How often a promotion is looked at: failover waits for it. */
+const promotePoll = millis(4)
+
+export async function promote({ timeout }: Of<"promote">, job: Job): Promise<void> {
+  const { sessions, signal } = job
+  const session = await sessions.own(signal)
+  const standby = async (): Promise<boolean> =>
+    (await session.query(standbyRow, standbySql, signal))[0]?.standby !== false
+  if (!(await standby())) return
+  await session.run("select pg_promote(wait => false)", signal)
+  const done = async (): Promise<boolean> => !(await standby())
+  await until(done, timeout, () => "the promotion is not finished", job, promotePoll)
+}
+
+/** Polls; throws after `timeout` (0: never), and as soon as PostgreSQL has ended. */
+async function until(
+  met: () => Promise<boolean>,
+  timeout: Millis,
+  what: () => string,
+  job: Job,
+  every: Millis = pollMs,
+): Promise<void> {
+  const { supervisor, settings, signal } = job
+  const { clock } = settings
+  const end = timeout > 0 ? clock.now().mono + timeout : Number.POSITIVE_INFINITY
+  let looked = clock.now().mono
+  while (!(await met())) {
+    const now = clock.now().mono
+    if (now >= looked + pollMs) {
+      looked = now
+      const state = await supervisor.state(signal)
+      if (state.kind === "stopped" && !(await met()))
+        throw new Error(`${what()}: PostgreSQL has ended; its log says why`)
+    }
+    if (now >= end) throw new Error(`${what()} (after ${Math.round(timeout)} ms)`)
+    await clock.sleep(every, signal)
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * `--store-endpoints` for etcd, read as Go stolon reads it (reference 1.3), with its texts for what
+ * it refuses. Gentler than Go in three ways that only help: blanks around an entry and empty
+ * entries do not matter, and a missing port is etcd's.
+ */
+import { StoreError } from "#port/store.ts"
+
+export interface Endpoints {
+  readonly scheme: "http" | "https"
+  /** `host:port`, IPv6 in brackets. */
+  readonly addresses: readonly string[]
+}
+
+const defaultEndpoint = "http://127.0.0.1:2379"
+const defaultPort = 2379
+const withScheme = /^[a-zA-Z][a-zA-Z0-9+-.]*:\/\//
+
+export function parseEndpoints(typed: readonly string[]): Endpoints {
+  const entries = typed.map((entry) => entry.trim()).filter((entry) => entry !== "")
+  const parsed = (entries.length === 0 ? [defaultEndpoint] : entries).map(parseEndpoint)
+  const schemes = new Set(parsed.map(({ scheme }) => scheme))
+  if (schemes.size > 1) throw refused("all the endpoints must have the same scheme")
+  const [scheme] = schemes
+  if (scheme !== "http" && scheme !== "https")
+    throw refused("endpoints scheme must be http or https")
+  return { scheme, addresses: parsed.map(({ address }) => address) }
+}
+
+/** A setting that cannot work, in the words of Go's store constructor. */
+export const refused = (why: string): StoreError =>
+  new StoreError("invalid", `cannot create kv store: ${why}`)
+
+function parseEndpoint(entry: string): { readonly scheme: string; readonly address: string } {
+  const marked = withScheme.test(entry)
+  const scheme = marked ? entry.slice(0, entry.indexOf("://")).toLowerCase() : "http"
+  const rest = marked ? entry.slice(entry.indexOf("://") + 3) : entry
+  const authority = marked ? (/^[^/?#]*/.exec(rest)?.[0] ?? "") : rest
+  const host = authority.slice(authority.lastIndexOf("@") + 1)
+  const wrong = hostTrouble(host)
+  if (wrong !== null)
+    throw refused(`cannot parse endpoint ${quoted(entry)}: parse ${quoted(entry)}: ${wrong}`)
+  return { scheme, address: withPort(host) }
+}
+
+/** What net/url says of such a host; null when it is fine. */
+function hostTrouble(host: string): string | null {
+  if (/[\u0000-\u001f\u007f]/.test(host)) return "net/url: invalid control character in URL"
+  const bad = /[ "<>\\^`{|}]/.exec(host)
+  if (bad !== null) return `invalid character ${quoted(bad[0])} in host name`
+  if (host === "" || host.startsWith(":")) return "missing host"
+  if (host.startsWith("[")) {
+    const end = host.indexOf("]")
+    if (end < 0) return "missing ']' in host"
+    return portTrouble(host.slice(end + 1))
+  }
+  const colon = host.indexOf(":")
+  return colon < 0 ? null : portTrouble(host.slice(colon))
+}
+
+const portTrouble = (port: string): string | null =>
+  /^(:\d*)?$/.test(port) && Number(port.slice(1)) <= 65535
+    ? null
+    : `invalid port ${quoted(port)} after host`
+
+function withPort(host: string): string {
+  const port = /:(\d*)$/.exec(host.slice(host.lastIndexOf("]") + 1))
+  if (port === null) return `${host}:${defaultPort}`
+  return port[1] === "" ? `${host}${defaultPort}` : host
+}
+
+const quoted = (text: string): string => JSON.stringify(text)

@@ -1,0 +1,88 @@
+/**
+ * Runs the suites, one after the other: they start real servers and measure time, and two cores are all there may be. Ends with
+ * the line `N passed, N failed`, summed over all, and exit code 1 when anything failed.
+ *
+ *   bun scripts/test.ts [SUITE…]
+ *
+ * Counts come from bun's own report. A suite that ends badly without a failed test (a crash, a leak that hangs it) counts as
+ * one failure, so nothing red can look green.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs"
+import { join } from "node:path"
+
+interface Suite {
+  readonly name: string
+  /** Arguments to `bun test`. */
+  readonly args: readonly string[]
+  /** Bound for the whole suite. */
+  readonly minutes: number
+}
+
+const root = join(import.meta.dir, "..")
+const reports = join(root, ".cache", "reports")
+
+const suites: readonly Suite[] = [
+  { name: "unit", args: ["--parallel=2", "test/unit"], minutes: 5 },
+  { name: "conformance", args: ["test/conformance"], minutes: 6 },
+  { name: "sim", args: ["--timeout=300000", "test/sim"], minutes: 8 },
+  { name: "stories", args: ["test/stories"], minutes: 2 },
+  { name: "binary", args: ["--timeout=120000", "test/binary"], minutes: 4 },
+  { name: "e2e", args: ["--timeout=120000", "test/e2e"], minutes: 12 },
+]
+
+interface Count {
+  readonly passed: number
+  readonly failed: number
+}
+
+async function run(suite: Suite): Promise<Count> {
+  const folder = suite.args.findLast((word) => word.startsWith("test/")) ?? ""
+  if (!existsSync(join(root, folder))) return { passed: 0, failed: 0 }
+  const report = join(reports, `${suite.name}.xml`)
+  rmSync(report, { force: true })
+  console.log(`\n=== ${suite.name}`)
+  const words = ["test", ...suite.args, "--reporter=junit", `--reporter-outfile=${report}`]
+  const child = Bun.spawn([process.execPath, ...words], {
+    cwd: root,
+    stdio: ["ignore", "inherit", "inherit"],
+  })
+  let late = false
+  const timer = setTimeout(() => {
+    late = true
+    child.kill()
+  }, suite.minutes * 60_000)
+  const code = await child.exited
+  clearTimeout(timer)
+  if (late) console.log(`${suite.name}: not done after ${suite.minutes} minutes, ended`)
+  const count = read(report)
+  return code !== 0 && count.failed === 0 ? { ...count, failed: 1 } : count
+}
+
+function read(report: string): Count {
+  if (!existsSync(report)) return { passed: 0, failed: 0 }
+  const head = /<testsuites [^>]*>/.exec(readFileSync(report, "utf8"))?.[0] ?? ""
+  const number = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0)
+  const failed = number("failures")
+  return { passed: number("tests") - failed - number("skipped"), failed }
+}
+
+const wanted = process.argv.slice(2)
+const unknown = wanted.filter((name) => !suites.some((suite) => suite.name === name))
+if (unknown.length > 0) {
+  console.log(`no such suite: ${unknown.join(", ")}; there are ${suites.map(({ name }) => name).join(", ")}`)
+  process.exit(2)
+}
+mkdirSync(reports, { recursive: true })
+const total = { passed: 0, failed: 0 }
+const times: string[] = []
+for (const suite of suites) {
+  if (wanted.length > 0 && !wanted.includes(suite.name)) continue
+  const start = performance.now()
+  const { passed, failed } = await run(suite)
+  total.passed += passed
+  total.failed += failed
+  times.push(`${suite.name} ${Math.round((performance.now() - start) / 1000)} s`)
+}
+console.log(`\n${times.join(", ")}`)
+console.log(`${total.passed} passed, ${total.failed} failed`)
+process.exit(total.failed === 0 ? 0 : 1)

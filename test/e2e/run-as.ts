@@ -1,0 +1,51 @@
+/**
+ * PostgreSQL refuses root, and a keeper must be the same user as its PostgreSQL; CI runs as root. So a test file that needs both is
+ * run a second time, as user `postgres`, by the same `bun test`:
+ *
+ *   if (asPostgres(import.meta.path)) { test(…) … }
+ *
+ * As an unprivileged user (also when somebody starts the whole suite under setpriv) this is simply true. As root it registers one test
+ * that runs the file under setpriv and fails with its output. Needed: setpriv, the user, and a checkout and node_modules
+ * that others may read.
+ */
+import { expect, test } from "bun:test"
+import { mkdtempSync, chownSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { basename, join } from "node:path"
+
+const root = join(import.meta.dir, "..", "..")
+
+/** Whether to register the file's tests in this process. */
+export function asPostgres(file: string, ms = 180_000): boolean {
+  if (process.getuid?.() !== 0) return true
+  test(`${basename(file)} passes as user postgres`, () => rerun(file), ms)
+  return false
+}
+
+async function rerun(file: string): Promise<void> {
+  const { uid, gid } = postgresUser()
+  const home = mkdtempSync(join(tmpdir(), "stolon-home-"))
+  chownSync(home, uid, gid)
+  const setpriv = ["setpriv", "--reuid", `${uid}`, "--regid", `${gid}`, "--clear-groups", "--"]
+  const child = Bun.spawn([...setpriv, process.execPath, "test", file], {
+    cwd: root,
+    env: { ...process.env, HOME: home, USER: "postgres", TMPDIR: tmpdir() },
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  const [out, err] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ])
+  rmSync(home, { recursive: true, force: true })
+  if (child.exitCode !== 0) throw new Error(`${out}\n${err}`)
+  expect(err).toMatch(/\b[1-9]\d* pass\b/) // a file without tests would pass too
+}
+
+/** Of the package's user, from /etc/passwd. */
+export function postgresUser(): { readonly uid: number; readonly gid: number } {
+  const line = readFileSync("/etc/passwd", "utf8").split("\n").find((each) => each.startsWith("postgres:"))
+  const [, , uid, gid] = line?.split(":") ?? []
+  if (uid === undefined || gid === undefined) throw new Error("there is no user postgres: install PostgreSQL")
+  return { uid: Number(uid), gid: Number(gid) }
+}

@@ -1,0 +1,144 @@
+/**
+ * The client whose view counts: it writes one row every 10 ms through the proxy and remembers which rows were acknowledged, and
+ * when. An open loop: an attempt that hangs does not keep the next from being made, so a hung connection cannot hide that writes
+ * are possible again.
+ */
+import postgres from "postgres"
+import { until } from "#test/conformance/wait.ts"
+import { superuser, superuserPassword } from "./place.ts"
+
+export interface Writer extends AsyncDisposable {
+  readonly acknowledged: ReadonlySet<number>
+  /** The longest time between two acknowledgements since `from` (`performance.now()`), in milliseconds. */
+  longestGap(from: number): number
+  /** Waits until rows that were begun after now are acknowledged. */
+  resumes(ms?: number): Promise<void>
+  /** Ends writing, and waits for what is under way. */
+  stop(): Promise<void>
+}
+
+type Sql = ReturnType<typeof connect>
+
+export const connect = (port: number, options: { readonly onnotice?: () => void } = {}) =>
+  postgres({
+    host: "127.0.0.1",
+    port,
+    user: superuser,
+    password: superuserPassword,
+    database: "postgres",
+    max: 1,
+    connect_timeout: 1,
+    fetch_types: false,
+    onnotice: options.onnotice ?? (() => {}),
+  })
+
+const everyMs = 10
+/** An attempt without an answer for this long is given up, and its connection with it. */
+const attemptMs = 1_000
+const connectionsMax = 100
+
+/** Begins to write; `table` is created when it is not there. */
+export async function startWriter(port: number, table = "written"): Promise<Writer> {
+  await until("the table to be there", () => createTable(port, table), 30_000)
+  const acknowledged = new Set<number>()
+  const times: number[] = []
+  const idle: Connection[] = []
+  let open = 0
+  let next = (await highest(port, table)) + 1
+  let pending = 0
+
+  const attempt = async (): Promise<void> => {
+    if (idle.length === 0 && open >= connectionsMax) return
+    const id = next++
+    const connection = idle.pop() ?? newConnection(port)
+    if (connection.fresh) open++
+    connection.fresh = false
+    pending++
+    const before = connection.cancelled
+    const written = await inTime(connection.sql`insert into ${connection.sql(table)} values (${id})`)
+    pending--
+    if (written && connection.cancelled === before) {
+      acknowledged.add(id)
+      times.push(performance.now())
+      idle.push(connection)
+      return
+    }
+    open--
+    await connection.sql.end({ timeout: 0 })
+  }
+  const timer = setInterval(() => void attempt(), everyMs)
+
+  const stop = async (): Promise<void> => {
+    clearInterval(timer)
+    await until("attempts to end", () => pending === 0, attemptMs * 5)
+    await Promise.all(idle.splice(0).map(({ sql }) => sql.end({ timeout: 0 })))
+  }
+  return {
+    acknowledged,
+    longestGap: (from) => {
+      const points = [from, ...times.filter((time) => time > from), performance.now()]
+      return Math.max(...points.slice(1).map((time, i) => time - (points[i] ?? time)))
+    },
+    resumes: async (ms = 60_000) => {
+      const first = next
+      await until("writes to resume", () => [...acknowledged].some((id) => id >= first), ms)
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  }
+}
+
+interface Connection {
+  readonly sql: Sql
+  fresh: boolean
+  /** Commits that returned without their standby (N2): no acknowledgement. */
+  cancelled: number
+}
+
+function newConnection(port: number): Connection {
+  const connection: Connection = {
+    sql: connect(port, { onnotice: () => connection.cancelled++ }),
+    fresh: true,
+    cancelled: 0,
+  }
+  return connection
+}
+
+/** True when `query` was answered in time. */
+async function inTime(query: Promise<unknown>): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>()
+  const timer = setTimeout(() => late.resolve(false), attemptMs)
+  try {
+    return await Promise.race([query.then(() => true, () => false), late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function once<T>(port: number, work: (sql: Sql) => Promise<T>): Promise<T> {
+  const sql = connect(port)
+  try {
+    return await work(sql)
+  } finally {
+    await sql.end({ timeout: 0 })
+  }
+}
+
+const createTable = (port: number, table: string): Promise<boolean> =>
+  once(port, async (sql) => {
+    await sql`create table if not exists ${sql(table)} (id bigint primary key)`
+    return true
+  })
+
+const highest = (port: number, table: string): Promise<number> =>
+  once(port, async (sql) => {
+    const [row] = await sql`select coalesce(max(id), 0)::int as id from ${sql(table)}`
+    return Number(row?.["id"] ?? 0)
+  })
+
+/** The ids in the table, as the server at `port` has them. */
+export const rowsAt = (port: number, table = "written"): Promise<ReadonlySet<number>> =>
+  once(port, async (sql) => {
+    const rows = await sql`select id::int from ${sql(table)}`
+    return new Set(rows.map((row) => Number(row["id"])))
+  })

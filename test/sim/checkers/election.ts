@@ -1,0 +1,71 @@
+/**
+ * W2: the most advanced reachable electable standby wins. Judged by what the keepers had published long enough before the write for
+ * any young snapshot to hold it; whatever a leader may have had a reason to leave out is left out here too, so only a clear
+ * mistake is one.
+ */
+import type { ClusterData, DB } from "#model/cluster.ts"
+import type { KeeperInfo } from "#model/info.ts"
+import { toMillis } from "#base/duration.ts"
+import { withDefaults } from "#model/spec.ts"
+import type { Sim } from "../sim.ts"
+
+interface Heard {
+  readonly at: number
+  readonly info: KeeperInfo
+}
+
+export interface Election {
+  judge(before: ClusterData, after: ClusterData): void
+}
+
+export function checkElection(sim: Sim): Election {
+  const heard = new Map<string, Heard[]>()
+  sim.store.core.listeners.published.push((what) => {
+    if (what.kind !== "keeper") return
+    const list = heard.get(what.info.uid) ?? []
+    list.push({ at: sim.world.now(), info: what.info })
+    if (list.length > 60) list.splice(0, 30)
+    heard.set(what.info.uid, list)
+  })
+  return { judge: (before, after) => judge(sim, heard, before, after) }
+}
+
+function judge(
+  sim: Sim,
+  heard: ReadonlyMap<string, readonly Heard[]>,
+  before: ClusterData,
+  after: ClusterData,
+): void {
+  if (before.cluster.status.failoverRequest !== undefined) return
+  const spec = withDefaults(before.cluster.spec)
+  const now = sim.world.now()
+  const known = now - toMillis(spec.sleepInterval) * 1.1 - 200
+  const elected = after.dbs.get(after.cluster.status.master)
+  if (elected === undefined) return
+  const best = heard.get(elected.spec.keeperUID)?.at(-1)?.info.postgresState?.xLogPos ?? 0n
+  for (const db of before.dbs.values()) {
+    if (!electable(before, db) || db.uid === elected.uid) continue
+    const list = heard.get(db.spec.keeperUID) ?? []
+    const recent = list.filter(({ at }) => at > now - toMillis(spec.failInterval) * 0.8)
+    const old = recent.findLast(({ at }) => at < known)
+    const state = old?.info.postgresState
+    if (old === undefined || state === undefined || state.uid !== db.uid) continue
+    if (!recent.every(({ info }) => info.postgresState?.healthy === true)) continue
+    if (state.timelineID !== elected.status.timelineID || state.xLogPos <= best) continue
+    const words = `${elected.spec.keeperUID} at ${best} was elected although ${db.spec.keeperUID}`
+    sim.fail("W2 most advanced", `${words} had published ${state.xLogPos}`)
+  }
+}
+
+/** By the view alone: a good standby, and in synchronous mode one that the old primary waits for. */
+function electable(before: ClusterData, db: DB): boolean {
+  const old = before.dbs.get(before.cluster.status.master)
+  if (old === undefined || db.uid === old.uid || db.spec.role !== "standby") return false
+  const keeper = before.keepers.get(db.spec.keeperUID)
+  if (keeper === undefined || keeper.status.canBeMaster === false || keeper.status.forceFail) return false
+  if (!keeper.status.healthy || !db.status.healthy) return false
+  if (db.status.currentGeneration !== db.generation) return false
+  if (!old.spec.synchronousReplication) return true
+  const names = old.status.synchronousStandbys ?? []
+  return names.includes(db.uid) && (old.spec.synchronousStandbys ?? []).includes(db.uid)
+}

@@ -1,0 +1,32 @@
+/**
+ * P1: at any moment at most one PostgreSQL acknowledges writes of clients that come through proxies.
+ *
+ * Every acknowledgement that a client heard through a proxy belongs to a writer: a host and a timeline. From a writer's first to its
+ * last acknowledgement, by PostgreSQL's own moment, no other writer may acknowledge. Direct clients are not counted: without leases
+ * nothing but the gate fences a primary that is cut off.
+ */
+import type { Sim } from "../sim.ts"
+
+interface Reign {
+  readonly writer: string
+  first: number
+  last: number
+}
+
+export function checkOneWriter(sim: Sim): void {
+  const reigns = new Map<string, Reign>()
+  sim.ledger.listeners.push(({ writer, at, throughProxy, systemID }) => {
+    if (!throughProxy) return
+    const key = `${systemID}/${writer}`
+    const reign = reigns.get(key) ?? { writer, first: at, last: at }
+    reign.first = Math.min(reign.first, at)
+    reign.last = Math.max(reign.last, at)
+    reigns.set(key, reign)
+    for (const [other, { first, last }] of reigns) {
+      if (other === key || first > reign.last || last < reign.first) continue
+      const span = `${(reign.first / 1000).toFixed(3)}..${(reign.last / 1000).toFixed(3)}`
+      const theirs = `${(first / 1000).toFixed(3)}..${(last / 1000).toFixed(3)}`
+      return sim.fail("P1 one writer", `${writer} (${span}) and ${other} (${theirs}) both acknowledged`)
+    }
+  })
+}

@@ -1,0 +1,130 @@
+/**
+ * Writers: each appends numbered rows, one at a time, through a proxy or directly, and gives up on a connection that does not
+ * answer. What it was told goes to the ledger; a commit with a notice was not promised anything (N2) and stays out.
+ */
+import type { Ledger } from "./ledger.ts"
+import { type Connection, type SimRelay, open, write } from "./relay.ts"
+import { type Servers, cancelWaits } from "./server.ts"
+import type { World } from "./world.ts"
+
+export interface Writers {
+  /** Rows acknowledged through a proxy so far, for "is it of use again?". */
+  acknowledged(): number
+  stop(): void
+}
+
+interface Setting {
+  readonly world: World
+  readonly servers: Servers
+  readonly ledger: Ledger
+  /** Present proxies; they come and go. */
+  readonly relays: () => readonly SimRelay[]
+  readonly hosts: readonly string[]
+  readonly direct: number
+  readonly proxied: number
+  /** Mean time between two rows of one writer. */
+  readonly pause: number
+}
+
+/** A client waits this long for an answer. */
+const patience = 4_000
+
+export function startWriters(setting: Setting): Writers {
+  let rows = 0
+  let heard = 0
+  let running = true
+  const { world, servers, ledger, relays, hosts } = setting
+  const next = (): number => rows++
+
+  const writer = (index: number, direct: boolean): void => {
+    let connection: Connection | null = null
+    let turn = index
+    const again = (): void => void world.at(world.between(0.5, 1.5) * setting.pause, null, step)
+    const drop = (): void => {
+      if (connection !== null) connection.open = false
+      connection = null
+      again()
+    }
+    /** Calls `drop` unless somebody answers within the patience; `late` answers are ignored. */
+    const bounded = (): { answered: () => boolean } => {
+      let open = true
+      const task = world.at(patience, null, () => {
+        open = false
+        drop()
+      })
+      return {
+        answered() {
+          if (!open) return false
+          open = false
+          world.cancel(task)
+          return true
+        },
+      }
+    }
+    const dial = (): void => {
+      const wait = bounded()
+      const way = direct ? target(world, servers, hosts) : through(relays(), turn++)
+      if (way === null) return void (wait.answered() && again())
+      open(world, servers, way, (made) => {
+        if (!wait.answered()) return
+        connection = made
+        again()
+      })
+    }
+    const step = (): void => {
+      if (!running) return
+      if (connection === null || !connection.open || !connection.session.open) return dial()
+      send(connection)
+    }
+    const send = (used: Connection): void => {
+      const row = next()
+      const wait = bounded()
+      const { instance, relay } = used
+      if (world.chance(0.002)) world.at(world.between(1, 300), instance.process, () => cancelWaits(instance))
+      write(world, used, row, (outcome, record, at) => {
+        if (!wait.answered()) return
+        again()
+        if (outcome !== "done" || record === null) return
+        if (relay !== null) heard++
+        // Who goes around the gate is promised what the server itself waits for, no more.
+        const promised = instance.inForce !== null || (ledger.always && relay !== null)
+        const strict = ledger.promise === "sync" && promised
+        ledger.add(
+          {
+            row,
+            record,
+            systemID: instance.dir.systemID,
+            at,
+            heardAt: world.now(),
+            writer: `${instance.machine.name}/${record.timeline}`,
+            host: instance.machine.name,
+            throughProxy: relay !== null,
+            strict,
+            lost: false,
+          },
+          instance,
+        )
+      })
+    }
+    again()
+  }
+  for (let i = 0; i < setting.proxied; i++) writer(i, false)
+  for (let i = 0; i < setting.direct; i++) writer(i, true)
+  return { acknowledged: () => heard, stop: () => void (running = false) }
+}
+
+const through = (relays: readonly SimRelay[], turn: number): { readonly relay: SimRelay } | null => {
+  const relay = relays[turn % Math.max(1, relays.length)]
+  return relay === undefined ? null : { relay }
+}
+
+/** As libpq with several hosts and target_session_attrs=read-write, from a random one on. */
+function target(world: World, servers: Servers, hosts: readonly string[]): { readonly host: string } | null {
+  const first = world.random.below(Math.max(1, hosts.length))
+  const order = [...hosts.slice(first), ...hosts.slice(0, first)]
+  const host = order.find((name) => {
+    const instance = servers.at.get(`${name}:5432`)
+    return instance !== undefined && instance.phase === "up" && !instance.inRecovery
+  })
+  return host === undefined ? null : { host }
+}

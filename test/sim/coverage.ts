@@ -1,0 +1,42 @@
+/**
+ * Which event codes and step kinds a run has seen. A rule of the agents that no run ever reaches is not tested, whatever the number
+ * of seeds: `missing` names them, apart from those that this simulator cannot reach, each with its reason.
+ */
+import { sortedSet } from "#base/order.ts"
+import { type EventCode, events } from "#model/events.ts"
+import { type StepKind, steps } from "#model/step.ts"
+
+export interface Coverage {
+  event(code: EventCode): void
+  step(kind: StepKind): void
+  readonly counts: Map<string, number>
+}
+
+export function createCoverage(): Coverage {
+  const counts = new Map<string, number>()
+  const count = (key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1)
+  return { event: (code) => count(`event ${code}`), step: (kind) => count(`step ${kind}`), counts }
+}
+
+export function merge(into: Map<string, number>, from: Iterable<readonly [string, number]>): void {
+  for (const [key, count] of from) into.set(key, (into.get(key) ?? 0) + count)
+}
+
+/** What cannot occur in here, and why. Whoever makes it possible takes the row out. */
+export const unreachable: Readonly<Record<string, string>> = {
+  "step restore": "the model PostgreSQL has no backups to restore from (initMode pitr): test/e2e",
+  "step wait-recovered": "archive recovery, as above",
+}
+
+/** Everything of the tables that was not seen although it could have been; and rows of `unreachable` that were seen. */
+export function missing(seen: ReadonlyMap<string, number>): readonly string[] {
+  const all = [
+    ...Object.keys(events).map((code) => `event ${code}`),
+    ...Object.keys(steps).map((kind) => `step ${kind}`),
+  ]
+  const never = all.filter((key) => !seen.has(key) && unreachable[key] === undefined)
+  const stale = Object.keys(unreachable)
+    .filter((key) => seen.has(key) || !all.includes(key))
+    .map((key) => `${key} (listed as unreachable)`)
+  return sortedSet([...never, ...stale])
+}

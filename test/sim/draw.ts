@@ -1,0 +1,126 @@
+/**
+ * From a seed to a run: how many machines, which specification, which faults and wishes and when. Everything is drawn before the
+ * world starts, from a generator of its own, so a change in the agents does not change what is done to them.
+ */
+import { duration } from "#base/duration.ts"
+import { type Random, generator } from "#base/random.ts"
+import { type Spec, emptySpec } from "#model/spec.ts"
+import { faults } from "./faults.ts"
+import type { Shape } from "./sim.ts"
+
+/** One thing that will be done to the cluster. */
+export interface Deed {
+  readonly at: number
+  /** A fault's name, or an operator's wish. */
+  readonly what: string
+  /** Until it is healed. */
+  readonly lasts: number
+}
+
+export interface Plan {
+  readonly shape: Shape
+  readonly deeds: readonly Deed[]
+  readonly writers: { readonly direct: number; readonly proxied: number; readonly pause: number }
+  /** Virtual time until everything is healed. */
+  readonly length: number
+}
+
+/** What an operator does. Rarer than faults, but each often enough. */
+export const wishes = [
+  "failover",
+  "failoverTo",
+  "failKeeper",
+  "removeKeeper",
+  "syncOn",
+  "syncOff",
+  "toggleRewind",
+  "parameters",
+  "init",
+] as const
+export type Wish = (typeof wishes)[number]
+
+const minute = 60_000
+
+export function draw(seed: number): Plan {
+  const random = generator(seed ^ 0x5eed)
+  const chance = (p: number): boolean => random.next() < p
+  // Short intervals make long runs: fewer of them, and smaller ones.
+  const quick = chance(0.12)
+  const keepers = 2 + random.below(quick ? 2 : 3)
+  const sync = chance(0.55)
+  const shape: Shape = {
+    seed,
+    keepers,
+    sentinels: 1 + random.below(quick ? 2 : 3),
+    proxies: 1 + random.below(2),
+    together: chance(0.5),
+    spec: drawSpec(random, sync, keepers, quick),
+    honest: chance(0.1),
+    news: quick || chance(0.3) ? 8 : 3_000,
+    drift: chance(0.5) ? 0.045 : 0,
+  }
+  const length = 10 * minute + random.below(minute)
+  return {
+    shape,
+    deeds: drawDeeds(random, length),
+    writers: { direct: chance(0.3) ? 1 : 0, proxied: 1 + random.below(2), pause: 400 + random.below(2_000) },
+    length,
+  }
+}
+
+const seconds = (n: number): ReturnType<typeof duration> => duration(n * 1_000)
+
+function drawSpec(random: Random, sync: boolean, keepers: number, quick: boolean): Spec {
+  const chance = (p: number): boolean => random.next() < p
+  const max = 1 + random.below(Math.max(1, keepers - 1))
+  const timing: Partial<Spec> = quick
+    ? {
+        sleepInterval: seconds(1),
+        failInterval: seconds(3),
+        proxyCheckInterval: seconds(1),
+        proxyTimeout: seconds(3),
+        requestTimeout: seconds(2),
+      }
+    : chance(0.5)
+      ? {}
+      : { sleepInterval: seconds(4), failInterval: seconds(12), proxyTimeout: seconds(9) }
+  return {
+    ...emptySpec,
+    ...timing,
+    initMode: "new",
+    synchronousReplication: sync,
+    minSynchronousStandbys: sync && chance(0.3) ? 0 : 1,
+    maxSynchronousStandbys: max,
+    usePgrewind: chance(0.6),
+    mergePgParameters: chance(0.5),
+    automaticPgRestart: chance(0.3),
+    ...(chance(0.5) ? { failureDetection: "evidence" } : {}),
+    ...(chance(0.2) ? { newConfig: { locale: "", encoding: "", dataChecksums: true } } : {}),
+    ...(chance(0.2) ? { defaultSUReplAccessMode: "strict" } : {}),
+    ...(chance(0.2) ? { maxStandbysPerSender: 1 } : {}),
+  }
+}
+
+function drawDeeds(random: Random, length: number): readonly Deed[] {
+  const names = Object.keys(faults)
+  const count = 3 + random.below(5)
+  const deeds: Deed[] = []
+  const at = (): number => minute + random.below(length - 2 * minute)
+  const span = (): number => (random.next() < 0.6 ? 1_000 + random.below(20_000) : random.below(90_000))
+  for (let i = 0; i < count; i++) {
+    const what = names[random.below(names.length)] ?? ""
+    const first = { at: at(), what, lasts: span() }
+    deeds.push(first)
+    // Trouble comes in clusters: every third fault has company.
+    if (random.next() > 0.33) continue
+    const other = names[random.below(names.length)] ?? ""
+    deeds.push({ at: first.at + random.below(15_000), what: other, lasts: span() })
+  }
+  const wanted = random.below(3)
+  for (let i = 0; i < wanted; i++) {
+    const what = wishes[random.below(wishes.length)] ?? ""
+    // A new cluster over an old one only every now and then: it ends most of what is checked.
+    if (what !== "init" || random.next() < 0.3) deeds.push({ at: at(), what, lasts: 0 })
+  }
+  return deeds.toSorted((a, b) => a.at - b.at)
+}

@@ -1,0 +1,200 @@
+/**
+ * The faults of a run: what breaks, and how it is healed. Each is a row: a name, and a function that does it and returns what undoes
+ * it. Which of them strike, when and for how long is drawn by `vopr.ts` from the seed.
+ *
+ * A fault that would take the last copy of something from the cluster is not drawn: the promises speak of faults that leave one.
+ */
+import { copiesOn, emptyDisk } from "./disk.ts"
+import type { Host } from "./host.ts"
+import { type Node, endNode, killNode, startNode } from "./nodes.ts"
+import { stopNow } from "./server.ts"
+import { type Sim, isPrimary } from "./sim.ts"
+import { calm } from "./store.ts"
+import { holds } from "./wal.ts"
+import { type Machine, storeName } from "./world.ts"
+
+/** Undoes it; called once. */
+export type Heal = () => void
+export type Fault = (sim: Sim, active: () => number) => Heal | null
+
+const nothing: Heal = () => {}
+
+const pick = <T>(sim: Sim, items: readonly T[]): T | undefined =>
+  items[sim.world.random.below(Math.max(1, items.length))]
+const nodesOf = (sim: Sim, kind: Node["kind"]): readonly Node[] =>
+  [...sim.nodes.values()].filter((node) => node.kind === kind)
+const hosts = (sim: Sim): readonly Host[] => [...sim.hosts.values()]
+/** The primary's host is the interesting one: every second time it is chosen. */
+const pickHost = (sim: Sim): Host | undefined => {
+  const primary = hosts(sim).find(({ instance }) => instance !== null && isPrimary(instance))
+  return primary !== undefined && sim.world.chance(0.5) ? primary : pick(sim, hosts(sim))
+}
+
+/** Says so in the trace and in the record of troubles; the result ends the trouble, too. */
+function struck(sim: Sim, host: string | null, what: string, heal: Heal): Heal {
+  const { world } = sim
+  world.trace.add("FAULT", what)
+  const over = sim.troubles.begin(host, what, world.now())
+  return () => {
+    heal()
+    over()
+    world.trace.add("FAULT", `healed: ${what}`)
+  }
+}
+
+/** Keeps the agent down until it is healed. */
+function killAgent(sim: Sim, node: Node, how: "kill" | "end"): Heal {
+  node.wanted = false
+  if (how === "kill") killNode(sim, node)
+  else endNode(sim, node)
+  const host = node.kind === "keeper" ? node.name : node.machine.name
+  return struck(sim, host, `${how} ${node.name}`, () => {
+    node.wanted = true
+    startNode(sim, node)
+  })
+}
+
+function freezeAgent(sim: Sim, node: Node): Heal | null {
+  const { process } = node
+  if (process === null) return null
+  sim.world.freeze(process)
+  return struck(sim, node.machine.name, `freeze ${node.name}`, () => sim.world.resume(process))
+}
+
+function killMachine(sim: Sim, machine: Machine): Heal {
+  const { world } = sim
+  machine.up = false
+  for (const process of [...machine.processes]) world.kill(process)
+  return struck(sim, machine.name, `power off ${machine.name}`, () => {
+    machine.up = true
+    for (const node of sim.nodes.values()) if (node.machine === machine) startNode(sim, node)
+  })
+}
+
+function freezeMachine(sim: Sim, machine: Machine): Heal {
+  const frozen = [...machine.processes].filter(({ state }) => state === "running")
+  for (const process of frozen) sim.world.freeze(process)
+  return struck(sim, machine.name, `freeze machine ${machine.name}`, () => {
+    for (const process of frozen) sim.world.resume(process)
+  })
+}
+
+/** `ways`: pairs from, to. */
+function cut(sim: Sim, host: string, what: string, ways: readonly (readonly [string, string])[]): Heal {
+  for (const [from, to] of ways) sim.world.cut(from, to)
+  return struck(sim, host, what, () => {
+    for (const [from, to] of ways) sim.world.mend(from, to)
+  })
+}
+
+function cutMachine(sim: Sim, name: string): Heal {
+  const { world } = sim
+  const others = [...sim.machines.keys()].filter((other) => other !== name)
+  const both = (other: string): readonly (readonly [string, string])[] => [
+    [name, other],
+    [other, name],
+  ]
+  switch (world.random.below(4)) {
+    case 0:
+      return cut(sim, name, `cut ${name} from the store`, both(storeName))
+    case 1: {
+      const way: readonly [string, string] = world.chance(0.5) ? [name, storeName] : [storeName, name]
+      return cut(sim, name, `cut ${way.join(" > ")}`, [way])
+    }
+    case 2:
+      return cut(sim, name, `cut ${name} from everything`, [...others, storeName].flatMap(both))
+    default: {
+      const other = pick(sim, others) ?? name
+      return cut(sim, name, `cut ${name} from ${other}`, both(other))
+    }
+  }
+}
+
+function killPostgres(sim: Sim, host: Host): Heal | null {
+  const { instance } = host
+  if (instance === null) return null
+  const heal = struck(sim, host.machine.name, `kill PostgreSQL on ${host.machine.name}`, nothing)
+  stopNow(instance)
+  instance.asked = false
+  return heal
+}
+
+/** Everything the keeper had is gone, and its machine comes back with an empty disk. */
+function loseDisk(sim: Sim, host: Host): Heal | null {
+  if (!others(sim, host)) return null
+  const heal = killMachine(sim, host.machine)
+  sim.world.trace.add("FAULT", `disk of ${host.machine.name} lost`)
+  Object.assign(host.disk, emptyDisk())
+  return heal
+}
+
+/**
+ * Running standbys elsewhere hold all that was acknowledged, and nothing else is broken; in synchronous mode the view knows of one, or
+ * a primary that lost its disk leaves nobody who may be elected.
+ */
+function others(sim: Sim, host: Host): boolean {
+  const data = host.disk.data
+  if (data === null) return true
+  if (sim.ledger.promise === "sync" && host.instance?.inRecovery === false && !confirmed(sim)) return false
+  const running = hosts(sim).filter((h) => h !== host && h.instance?.phase === "up")
+  return running.some(({ disk }) =>
+    sim.ledger.acks.every((ack) => ack.lost || copiesOn(disk).some((wal) => holds(wal, ack.record))),
+  )
+}
+
+function confirmed(sim: Sim): boolean {
+  const reading = sim.store.core.read()
+  if (reading.kind === "absent") return false
+  const db = reading.data.dbs.get(reading.data.cluster.status.master)
+  const names = db?.status.synchronousStandbys ?? []
+  return names.some((uid) => db?.spec.synchronousStandbys?.includes(uid) === true)
+}
+
+function store(sim: Sim, what: string, change: (weather: Sim["store"]["weather"]) => void): Heal {
+  const { weather } = sim.store
+  change(weather)
+  // Of two that overlap the first to end ends both.
+  return struck(sim, null, what, () => void Object.assign(weather, calm()))
+}
+
+export const faults: Readonly<Record<string, Fault>> = {
+  killKeeper: (sim) => withNode(sim, "keeper", (node) => killAgent(sim, node, "kill")),
+  endKeeper: (sim) => withNode(sim, "keeper", (node) => killAgent(sim, node, "end")),
+  freezeKeeper: (sim) => withNode(sim, "keeper", (node) => freezeAgent(sim, node)),
+  killSentinel: (sim) => withNode(sim, "sentinel", (node) => killAgent(sim, node, "kill")),
+  endSentinel: (sim) => withNode(sim, "sentinel", (node) => killAgent(sim, node, "end")),
+  freezeSentinel: (sim) => withNode(sim, "sentinel", (node) => freezeAgent(sim, node)),
+  killProxy: (sim) => withNode(sim, "proxy", (node) => killAgent(sim, node, "kill")),
+  endProxy: (sim) => withNode(sim, "proxy", (node) => killAgent(sim, node, "end")),
+  freezeProxy: (sim) => withNode(sim, "proxy", (node) => freezeAgent(sim, node)),
+  killMachine: (sim) => withHost(sim, (host) => killMachine(sim, host.machine)),
+  freezeMachine: (sim) => withHost(sim, (host) => freezeMachine(sim, host.machine)),
+  killPostgres: (sim) => withHost(sim, (host) => killPostgres(sim, host)),
+  cutHost: (sim) => withHost(sim, (host) => cutMachine(sim, host.machine.name)),
+  cutMachine: (sim) => {
+    const machine = pick(sim, [...sim.machines.values()])
+    return machine === undefined ? null : cutMachine(sim, machine.name)
+  },
+  loseDisk: (sim, active) =>
+    active() > 0 ? null : withHost(sim, (host) => loseDisk(sim, host)),
+  storeRefuses: (sim) => store(sim, "the store refuses", (w) => void (w.state = "refusing")),
+  storeHangs: (sim) => store(sim, "the store hangs", (w) => void (w.state = "hung")),
+  storeSlow: (sim) =>
+    store(sim, "the store is slow", (w) => void (w.slowest = sim.world.between(200, 1_500))),
+  storeLossy: (sim) =>
+    store(sim, "the store loses answers", (w) => {
+      w.loseReply = sim.world.between(0.05, 0.4)
+      w.loseRequest = sim.world.between(0, 0.2)
+      w.late = sim.world.between(0, 0.1)
+    }),
+}
+
+function withNode(sim: Sim, kind: Node["kind"], then: (node: Node) => Heal | null): Heal | null {
+  const node = pick(sim, nodesOf(sim, kind))
+  return node === undefined || node.process === null ? null : then(node)
+}
+
+function withHost(sim: Sim, then: (host: Host) => Heal | null): Heal | null {
+  const host = pickHost(sim)
+  return host === undefined || !host.machine.up ? null : then(host)
+}

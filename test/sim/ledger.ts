@@ -1,0 +1,58 @@
+/**
+ * What clients were told: every acknowledged row, with the record that holds it. The checkers' ground truth, and nothing that an
+ * agent could see.
+ */
+import type { Instance } from "./server.ts"
+import type { Rec } from "./wal.ts"
+
+export interface Ack {
+  readonly row: number
+  readonly record: Rec
+  readonly systemID: string
+  /** When PostgreSQL acknowledged, and when the client heard of it. */
+  readonly at: number
+  readonly heardAt: number
+  /** Who: host and timeline. */
+  readonly writer: string
+  readonly host: string
+  readonly throughProxy: boolean
+  /** Must never be lost: synchronous replication was promised for it. */
+  strict: boolean
+  /** It is already known to be lost (asynchronous mode); reported once. */
+  lost: boolean
+}
+
+export interface Ledger {
+  readonly acks: Ack[]
+  /** What the specification promises now; rows acknowledged without the promise are not strict. */
+  promise: "sync" | "async"
+  /** Synchronous from the first day: then even a primary without standbys promises. */
+  always: boolean
+  /** Called for each acknowledgement. */
+  readonly listeners: ((ack: Ack, instance: Instance) => void)[]
+  add(ack: Ack, instance: Instance): void
+  /** The operator gave the promise up: everything so far may be lost now. */
+  relax(): void
+  /** The operator began a new cluster: the old one's rows are out of everybody's hands. */
+  forget(): void
+}
+
+export function createLedger(promise: Ledger["promise"]): Ledger {
+  const ledger: Ledger = {
+    acks: [],
+    promise,
+    always: promise === "sync",
+    listeners: [],
+    add(ack, instance) {
+      ledger.acks.push(ack)
+      for (const listener of ledger.listeners) listener(ack, instance)
+    },
+    relax() {
+      ledger.promise = "async"
+      ledger.always = false
+      for (const ack of ledger.acks) ack.strict = false
+    },
+    forget: () => void (ledger.acks.length = 0),
+  }
+  return ledger
+}

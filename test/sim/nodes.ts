@@ -1,0 +1,123 @@
+/**
+ * Agents as processes: starting the real loop of a component on its machine, ending it gracefully, killing it, and starting it
+ * again as a supervisor would. What an agent says goes into the trace and the coverage.
+ */
+import { keeperUID, sentinelUID } from "#model/ids.ts"
+import type { Event } from "#model/events.ts"
+import type { Log } from "#port/log.ts"
+import type { Chance, Clock } from "#port/clock.ts"
+import type { Store } from "#port/store.ts"
+import { createChance, createClock } from "./clock.ts"
+import { agents } from "./agents.ts"
+import { openPostgres } from "./postgres.ts"
+import { createRelay } from "./relay.ts"
+import type { Sim } from "./sim.ts"
+import type { Machine, Process } from "./world.ts"
+
+export type NodeKind = "keeper" | "sentinel" | "proxy"
+
+export interface Node {
+  readonly kind: NodeKind
+  readonly name: string
+  readonly machine: Machine
+  process: Process | null
+  /** Ends it gracefully (SIGTERM). */
+  end: AbortController
+  /** The supervisor starts it again; false while it is kept down. */
+  wanted: boolean
+}
+
+export const createNode = (kind: NodeKind, name: string, machine: Machine): Node => ({
+  kind,
+  name,
+  machine,
+  process: null,
+  end: new AbortController(),
+  wanted: true,
+})
+
+export interface Ports {
+  readonly store: Store
+  readonly clock: Clock
+  readonly chance: Chance
+  readonly log: Log
+}
+
+/** Starts the agent unless it runs or its machine is down. */
+export function startNode(sim: Sim, node: Node): void {
+  const { world } = sim
+  if (node.process !== null || !node.machine.up || !node.wanted) return
+  const process = world.spawn(node.name, node.machine)
+  node.process = process
+  node.end = new AbortController()
+  process.onKill.push(() => void (node.process = null))
+  const log: Log = {
+    event(event: Event) {
+      if (process.state === "dead") return
+      sim.coverage.event(event.code)
+      if (event.code !== "parameters.unchanged") world.trace.add(node.name, event.code, event.fields)
+      for (const hook of sim.hooks.said) hook(node.name, event)
+    },
+  }
+  const ports: Ports = {
+    store: sim.store.port(process),
+    clock: createClock(world, process),
+    chance: createChance(world.random.below(0x1_0000_0000)),
+    log,
+  }
+  world.trace.add(node.name, "starts")
+  world.at(0, process, () => {
+    run(sim, node, process, ports).then(
+      () => ended(sim, node, process, null),
+      (error: unknown) => ended(sim, node, process, error),
+    )
+  })
+}
+
+function run(sim: Sim, node: Node, process: Process, ports: Ports): Promise<void> {
+  const { signal } = node.end
+  switch (node.kind) {
+    case "sentinel":
+      return agents.sentinel(ports, sentinelUID(`${node.name}-${ports.chance.uid()}`), signal)
+    case "proxy": {
+      const relay = createRelay(process)
+      sim.relays.set(node.name, relay)
+      return agents.proxy({ ...ports, relay: relay.port }, `${node.machine.name}:25432`, signal)
+    }
+    case "keeper": {
+      const host = sim.hosts.get(node.name)
+      if (host === undefined) throw new Error(`no host for ${node.name}`)
+      const uid = keeperUID(node.name)
+      const postgres = openPostgres(host, process, uid)
+      return agents.keeper({ ...ports, postgres }, uid, signal)
+    }
+  }
+}
+
+/** The loop has returned: asked for, or a crash, which a loop must never do by itself. */
+function ended(sim: Sim, node: Node, process: Process, error: unknown): void {
+  if (process.state === "dead") return
+  const { world } = sim
+  const asked = node.end.signal.aborted
+  world.trace.add(node.name, "ended", asked ? {} : { error: String(error) })
+  world.kill(process)
+  if (!asked) sim.fail("agents run", `${node.name} ended by itself: ${describe(error)}`)
+}
+
+const describe = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error)
+
+/** SIGKILL. */
+export function killNode(sim: Sim, node: Node): void {
+  if (node.process === null) return
+  sim.world.trace.add(node.name, "killed")
+  sim.world.kill(node.process)
+}
+
+/** SIGTERM. */
+export function endNode(sim: Sim, node: Node): void {
+  const { process } = node
+  if (process === null) return
+  sim.world.trace.add(node.name, "asked to end")
+  sim.world.at(0, process, () => node.end.abort(new Error("asked to end")))
+}

@@ -1,0 +1,114 @@
+/**
+ * The model's answer to "what is on this machine": the same value that the real adapter puts together from files, processes and one
+ * look into PostgreSQL.
+ */
+import { lsn } from "#base/lsn.ts"
+import { sortedSet } from "#base/order.ts"
+import type { DBUID } from "#model/ids.ts"
+import { dbUID, generation, slotPrefix } from "#model/ids.ts"
+import type { TimelineHistory } from "#model/cluster.ts"
+import type { ConfigFiles, Control, DataDir, KeeperState, Local, Server } from "#model/local.ts"
+import type { Settings } from "./conf.ts"
+import type { Dir } from "./disk.ts"
+import type { Host } from "./host.ts"
+import { syncNow } from "./replication.ts"
+import type { Instance } from "./server.ts"
+import { type Fork, endOf, historyOf } from "./wal.ts"
+
+const noDB: Local["db"] = { uid: dbUID(""), generation: generation(0), initializing: false, initPGParameters: null }
+
+const histories = new WeakMap<readonly Fork[], readonly TimelineHistory[]>()
+const history = ({ wal }: Dir): readonly TimelineHistory[] => {
+  const known = histories.get(wal.history)
+  if (known !== undefined) return known
+  const made = historyOf(wal)
+  histories.set(wal.history, made)
+  return made
+}
+
+export function observeHost(host: Host, keeper: KeeperState): Local {
+  const { disk, instance } = host
+  return {
+    keeper: disk.keeper ?? keeper,
+    db: disk.db ?? noDB,
+    mark: disk.mark,
+    data: dataDir(disk.data, instance),
+    side: disk.side !== null,
+    asides: disk.asides.map(({ name }) => name),
+    files: configFiles(disk.data),
+    postmaster: instance !== null,
+    server: instance === null ? { kind: "down" } : server(instance),
+    binary: { Maj: 15, Min: 0 },
+    certificate: disk.certificate,
+  }
+}
+
+const configFiles = (dir: Dir | null): ConfigFiles | null =>
+  dir === null ? null : { conf: dir.conf, hba: dir.hba, signal: dir.signal }
+
+function dataDir(dir: Dir | null, instance: Instance | null): DataDir {
+  if (dir === null) return { kind: "missing" }
+  if (dir.half === "init" || dir.half === "copy") return { kind: "partial" }
+  return {
+    kind: "initialized",
+    role: dir.signal === "standby" ? "standby" : "master",
+    systemID: dir.systemID,
+    major: 15,
+    control: instance === null ? control(dir) : null,
+    history: history(dir),
+  }
+}
+
+const control = (dir: Dir): Control => ({
+  systemID: dir.systemID,
+  state: dir.state,
+  checkpoint: lsn(BigInt(dir.checkpoint)),
+  timeline: dir.controlTimeline,
+  minRecoveryEnd: lsn(BigInt(dir.minRecoveryEnd)),
+  checksums: dir.checksums,
+  walLogHints: dir.hints,
+})
+
+function server(instance: Instance): Server {
+  const { dir, settings, phase, process } = instance
+  if (phase === "stopping") return { kind: "starting", why: "the database system is shutting down" }
+  if (phase !== "up" || process.state !== "running")
+    return { kind: "starting", why: "the database system is starting up" }
+  const active = new Set([...instance.standbys].map(({ slot }) => slot))
+  const timeline = dir.wal.timeline.toString(16).toUpperCase().padStart(8, "0")
+  return {
+    kind: "up",
+    inRecovery: instance.inRecovery,
+    systemID: dir.systemID,
+    timeline: dir.wal.timeline,
+    position: lsn(BigInt(endOf(dir.wal))),
+    history: history(dir),
+    syncStandbys: ours(instance.inRecovery ? [] : syncNow(instance)),
+    streaming: instance.upstream !== null,
+    revision: settings.revision,
+    pendingRestart: pendingRestart(instance),
+    slots: sortedSet(dir.slots).map((name) => ({ name, active: active.has(name) })),
+    fileParameters: settings.all,
+    olderWalFile: `${timeline}0000000000000003`,
+  }
+}
+
+const ours = (names: readonly string[]): readonly DBUID[] =>
+  names
+    .filter((name) => name.startsWith(slotPrefix))
+    .map((name) => dbUID(name.slice(slotPrefix.length)))
+
+/** Parameters of the generated file that only a restart brings into force. */
+const needRestart = [
+  "max_connections",
+  "max_wal_senders",
+  "max_replication_slots",
+  "wal_level",
+  "wal_log_hints",
+  "listen_addresses",
+  "port",
+  "shared_buffers",
+] as const
+
+const pendingRestart = ({ started, settings }: { started: Settings; settings: Settings }): boolean =>
+  started !== settings && needRestart.some((name) => started.all.get(name) !== settings.all.get(name))

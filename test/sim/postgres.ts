@@ -1,0 +1,75 @@
+/**
+ * The Postgres port of one keeper process on its host. A keeper that starts on a host whose guardian still lives adopts what runs
+ * there; one that is killed leaves everything as it is, half-done work included.
+ */
+import type { Millis } from "#base/brand.ts"
+import type { ClusterUID, KeeperUID } from "#model/ids.ts"
+import type { Step } from "#model/step.ts"
+import type { Postgres } from "#port/postgres.ts"
+import { virtual } from "./clock.ts"
+import { type Host, guardianOf } from "./host.ts"
+import { observeHost } from "./observe.ts"
+import { stopFast, stopNow } from "./server.ts"
+import { runStep } from "./steps.ts"
+import type { Process } from "./world.ts"
+
+/** A keeper that has not read any cluster data yet. */
+const noCluster = "" as ClusterUID // brands have no name for "none"
+
+/** Opens the host's PostgreSQL for `process`. `uid` is what a keeper without a state file calls itself. */
+export function openPostgres(host: Host, process: Process, uid: KeeperUID): Postgres {
+  const { world, machine } = host
+  const { guardian, adopted } = guardianOf(host)
+  const listeners: (() => void)[] = []
+  host.changed = () => {
+    world.at(world.between(1, 5), process, () => {
+      for (const listener of listeners) listener()
+    })
+  }
+  const pause = (signal: AbortSignal) => (ms: number) => sleep(host, process, ms, signal)
+  return {
+    boot: guardian.boot,
+    adopted: adopted && host.instance !== null,
+    async observe(signal) {
+      await pause(signal)(world.between(1, 6))
+      return observeHost(host, { uid, clusterUID: noCluster })
+    },
+    run(step: Step, progress, signal) {
+      host.watch.step(host, step)
+      return runStep(step, { host, process, progress, signal, pause: pause(signal) })
+    },
+    async hold(deadline: Millis, signal: AbortSignal) {
+      await pause(signal)(0.2)
+      const present = guardianOf(host).guardian
+      present.until = world.now() + virtual(machine, deadline)
+    },
+    onChange: (callback) => void listeners.push(callback),
+    async end(escalateAfter, signal) {
+      const { instance } = host
+      if (instance !== null) stopFast(instance)
+      const until = world.now() + virtual(machine, escalateAfter)
+      while (host.instance !== null) {
+        if (world.now() >= until) stopNow(host.instance)
+        else await pause(signal)(30)
+      }
+      const left = host.guardian
+      if (left !== null) world.kill(left.process)
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+}
+
+function sleep(host: Host, process: Process, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason)
+    const abort = (): void => {
+      host.world.cancel(task)
+      reject(signal.reason)
+    }
+    const task = host.world.at(ms, process, () => {
+      signal.removeEventListener("abort", abort)
+      resolve()
+    })
+    signal.addEventListener("abort", abort, { once: true })
+  })
+}

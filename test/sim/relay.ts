@@ -1,0 +1,126 @@
+/**
+ * The Relay port of one proxy, and the way of a client through it. The sessions live in the proxy's process: frozen with it, gone
+ * with it. `apply` obeys before it answers, like the real one; an answer of PostgreSQL that reaches the proxy after the cut
+ * reaches no client.
+ */
+import type { Relay, Route } from "#port/relay.ts"
+import { type Instance, type Outcome, type Servers, type Session, commit, connect } from "./server.ts"
+import type { Rec } from "./wal.ts"
+import type { Process, World } from "./world.ts"
+
+/** A client's way to PostgreSQL; direct when there is no proxy. */
+export interface Connection {
+  /** Where it ends. */
+  readonly instance: Instance
+  readonly session: Session
+  /** Through which relay, null for direct. */
+  readonly relay: SimRelay | null
+  open: boolean
+}
+
+export interface SimRelay {
+  readonly process: Process
+  readonly port: Relay
+  route: Route
+  listening: boolean
+  readonly connections: Set<Connection>
+}
+
+export function createRelay(process: Process): SimRelay {
+  let accepted = 0
+  const close = (connection: Connection): void => {
+    connection.open = false
+    connection.session.open = false
+    connection.instance.sessions.delete(connection.session)
+    relay.connections.delete(connection)
+  }
+  const port: Relay = {
+    get listening() {
+      return relay.listening
+    },
+    listen: () => Promise.resolve(void (relay.listening = true)),
+    unlisten: () => Promise.resolve(void (relay.listening = false)),
+    apply(route) {
+      if (!sameRoute(route, relay.route)) {
+        relay.route = route
+        for (const connection of relay.connections) close(connection)
+      }
+      return Promise.resolve()
+    },
+    stats: () => ({
+      sessions: relay.connections.size,
+      accepted: accepted++,
+      refused: 0,
+      dialErrors: 0,
+      bytesIn: 0,
+      bytesOut: 0,
+    }),
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+  const relay: SimRelay = { process, port, route: { kind: "closed" }, listening: false, connections: new Set() }
+  process.onKill.push(() => {
+    relay.listening = false
+    for (const connection of relay.connections) close(connection)
+  })
+  return relay
+}
+
+const sameRoute = (a: Route, b: Route): boolean =>
+  a.kind === "closed" || b.kind === "closed"
+    ? a.kind === b.kind
+    : a.host === b.host && a.port === b.port
+
+const linked = (world: World, a: string, b: string): boolean => world.reaches(a, b) && world.reaches(b, a)
+
+/** Connects through `relay`, or directly to `host`; calls back with null when that fails. */
+export function open(
+  world: World,
+  servers: Servers,
+  way: { readonly relay: SimRelay } | { readonly host: string },
+  done: (connection: Connection | null) => void,
+): void {
+  const relay = "relay" in way ? way.relay : null
+  if (relay === null) {
+    const host = "host" in way ? way.host : ""
+    return void world.at(world.between(1, 6), null, () => done(arrive(servers, `${host}:5432`, null)))
+  }
+  if (relay.process.state === "dead") return void world.at(5, null, () => done(null))
+  // The client gives up on its own when the proxy is frozen.
+  world.at(world.between(1, 6), relay.process, () => {
+    const { route } = relay
+    if (!relay.listening || route.kind === "closed") return done(null)
+    if (!linked(world, relay.process.machine.name, route.host)) return done(null)
+    const connection = arrive(servers, `${route.host}:${route.port}`, relay)
+    if (connection !== null) relay.connections.add(connection)
+    done(connection)
+  })
+}
+
+function arrive(servers: Servers, address: string, relay: SimRelay | null): Connection | null {
+  const instance = servers.at.get(address)
+  if (instance === undefined || instance.process.state !== "running") return null
+  const session = connect(instance, "client")
+  return typeof session === "string" ? null : { instance, session, relay, open: true }
+}
+
+/** `at`: when PostgreSQL gave the answer. */
+export type AnswerEnd = (outcome: Outcome, record: Rec | null, at: number) => void
+
+/** Sends one commit. A broken way answers nothing: the client's own timeout ends it. */
+export function write(world: World, connection: Connection, row: number, end: AnswerEnd): void {
+  const { instance, session, relay } = connection
+  const owner = relay?.process ?? null
+  const usable = (): boolean =>
+    connection.open &&
+    session.open &&
+    (relay === null || linked(world, relay.process.machine.name, instance.machine.name))
+  world.at(world.between(0.5, 4), owner, () => {
+    if (!usable()) return
+    commit(instance, row, (outcome, record) => {
+      const at = world.now()
+      world.at(world.between(0.5, 4), owner, () => {
+        if (outcome !== "lost" && usable()) end(outcome, record, at)
+      })
+    })
+  })
+}

@@ -1,0 +1,167 @@
+/**
+ * One simulated cluster: machines with the real agents on them, the store, the servers, the clients' ledger, and the place where
+ * checkers report a broken promise. Stories and the random runs are both built on it.
+ */
+import { createLedger, type Ledger } from "./ledger.ts"
+import { type Coverage, createCoverage } from "./coverage.ts"
+import type { Host, HostWatch } from "./host.ts"
+import { createHost } from "./host.ts"
+import type { Instance, Servers } from "./server.ts"
+import type { Node, NodeKind } from "./nodes.ts"
+import { createNode, startNode } from "./nodes.ts"
+import type { SimRelay } from "./relay.ts"
+import { type Troubles, createTroubles } from "./troubles.ts"
+import { type SimStore, createStore } from "./store.ts"
+import { type Machine, type World, createWorld } from "./world.ts"
+import type { Event } from "#model/events.ts"
+import type { Spec } from "#model/spec.ts"
+
+/** A broken promise. */
+export interface Violation {
+  readonly at: number
+  readonly promise: string
+  readonly what: string
+}
+
+export interface Sim {
+  readonly world: World
+  readonly store: SimStore
+  readonly servers: Servers
+  readonly hosts: Map<string, Host>
+  readonly machines: Map<string, Machine>
+  readonly nodes: Map<string, Node>
+  readonly relays: Map<string, SimRelay>
+  readonly ledger: Ledger
+  readonly coverage: Coverage
+  readonly violations: Violation[]
+  /** What the checkers listen to. */
+  readonly hooks: Hooks
+  readonly troubles: Troubles
+  readonly shape: Shape
+  fail(promise: string, what: string): void
+}
+
+export interface Hooks {
+  readonly destroying: ((host: Host, how: string, dir: Parameters<HostWatch["destroying"]>[2]) => void)[]
+  readonly starting: ((host: Host, dir: Parameters<HostWatch["starting"]>[1]) => void)[]
+  readonly promoted: ((instance: Instance) => void)[]
+  /** An agent reported something. */
+  readonly said: ((who: string, event: Event) => void)[]
+}
+
+/** What a run is made of. */
+export interface Shape {
+  readonly seed: number
+  readonly keepers: number
+  readonly sentinels: number
+  readonly proxies: number
+  /** Sentinels and proxies live on the keepers' machines. */
+  readonly together: boolean
+  readonly spec: Spec
+  /** Documents go through the real codec. */
+  readonly honest: boolean
+  /** How late watchers may hear of infos: a store that gathers them saves every sentinel many looks. */
+  readonly news: number
+  /** Clocks run at rates from 1 - drift to 1 + drift. */
+  readonly drift: number
+}
+
+export function createSim(shape: Shape): Sim {
+  const world = createWorld(shape.seed)
+  const hooks: Hooks = { destroying: [], starting: [], promoted: [], said: [] }
+  const servers: Servers = {
+    at: new Map(),
+    watch: {
+      started: () => {},
+      promoted: (instance) => {
+        world.trace.add(instance.process.name, "promoted", { timeline: instance.dir.wal.timeline })
+        for (const hook of hooks.promoted) hook(instance)
+      },
+    },
+  }
+  const sim: Sim = {
+    world,
+    store: createStore(world, shape.honest),
+    servers,
+    hosts: new Map(),
+    machines: new Map(),
+    nodes: new Map(),
+    relays: new Map(),
+    ledger: createLedger(shape.spec.synchronousReplication === true ? "sync" : "async"),
+    coverage: createCoverage(),
+    violations: [],
+    hooks,
+    troubles: createTroubles(world.now),
+    shape,
+    fail(promise, what) {
+      world.trace.add("CHECKER", promise, { what })
+      sim.violations.push({ at: world.now(), promise, what })
+      world.stop()
+    },
+  }
+  sim.store.weather.news = shape.news
+  populate(sim)
+  return sim
+}
+
+export const isPrimary = (instance: Instance): boolean =>
+  instance.phase === "up" && !instance.inRecovery && instance.process.state === "running"
+
+/** Machines and what lives on them; nothing runs yet. */
+function populate(sim: Sim): void {
+  const { shape } = sim
+  const keepers = names("k", shape.keepers)
+  for (const name of keepers) {
+    const host = createHost(sim.world, sim.servers, machine(sim, name), hostWatch(sim))
+    sim.hosts.set(name, host)
+    add(sim, "keeper", name, name)
+  }
+  const place = (name: string, i: number): string =>
+    shape.together ? (keepers[i % keepers.length] ?? name) : name
+  names("s", shape.sentinels).forEach((name, i) => add(sim, "sentinel", name, place(name, i)))
+  names("p", shape.proxies).forEach((name, i) => add(sim, "proxy", name, place(name, i)))
+}
+
+const names = (letter: string, count: number): readonly string[] =>
+  Array.from({ length: count }, (_, i) => `${letter}${i + 1}`)
+
+function machine(sim: Sim, name: string): Machine {
+  const known = sim.machines.get(name)
+  if (known !== undefined) return known
+  const { world, shape } = sim
+  const rate = 1 + shape.drift * (2 * world.random.next() - 1)
+  const made = world.machine(name, Math.round(world.between(1e3, 1e9)), rate)
+  sim.machines.set(name, made)
+  return made
+}
+
+function add(sim: Sim, kind: NodeKind, name: string, on: string): void {
+  sim.nodes.set(name, createNode(kind, name, machine(sim, on)))
+}
+
+function hostWatch(sim: Sim): HostWatch {
+  const { world, hooks, coverage } = sim
+  return {
+    destroying(host, how, dir) {
+      world.trace.add(host.machine.name, `destroys: ${how}`)
+      for (const hook of hooks.destroying) hook(host, how, dir)
+    },
+    starting(host, dir) {
+      for (const hook of hooks.starting) hook(host, dir)
+    },
+    guardian(host, code) {
+      coverage.event(code)
+      world.trace.add(`${host.machine.name}/guardian`, code)
+    },
+    step(host, step) {
+      coverage.step(step.kind)
+      world.trace.add(host.machine.name, `step ${step.kind}`)
+    },
+  }
+}
+
+/** Starts every agent, a moment apart. */
+export function startAll(sim: Sim): void {
+  for (const node of sim.nodes.values())
+    sim.world.at(sim.world.between(0, 1_500), null, () => startNode(sim, node))
+}

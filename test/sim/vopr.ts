@@ -1,0 +1,183 @@
+/**
+ * One random run, from its seed: a safety phase in which faults strike while every checker watches, then everything is healed and
+ * the cluster must come to rest. The same seed gives the same run, to the last line of its trace.
+ */
+import { toMillis } from "#base/duration.ts"
+import { keeperUID } from "#model/ids.ts"
+import { withDefaults } from "#model/spec.ts"
+import { waitsFor } from "./checkers/convergence.ts"
+import { checkGateOrder } from "./checkers/gate-order.ts"
+import { checkNoDestroyedCopy } from "./checkers/no-destroyed-copy.ts"
+import { type LossCheck, checkNoLostCommit } from "./checkers/no-lost-commit.ts"
+import { checkOneWriter } from "./checkers/one-writer.ts"
+import { checkSyncInForce } from "./checkers/sync-in-force.ts"
+import { checkTruth } from "./checkers/truth.ts"
+import { type Writers, startWriters } from "./clients.ts"
+import { type Deed, type Plan, type Wish, draw, wishes } from "./draw.ts"
+import { type Heal, faults } from "./faults.ts"
+import { startNode } from "./nodes.ts"
+import { type Operator, createOperator, failKeeper, failover, removeKeeper, update } from "./operator.ts"
+import { type Sim, type Violation, createSim, startAll } from "./sim.ts"
+import { calm } from "./store.ts"
+
+export interface Result {
+  readonly seed: number
+  readonly violations: readonly Violation[]
+  readonly coverage: ReadonlyMap<string, number>
+  readonly hash: string
+  readonly faults: number
+  readonly acknowledged: number
+  readonly minutes: number
+  readonly tasks: number
+  readonly sim: Sim
+}
+
+export function runSeed(seed: number): Result {
+  const plan = draw(seed)
+  const sim = createSim(plan.shape)
+  const loss = watchAll(sim)
+  const operator = createOperator(sim)
+  operator.init(plan.shape.spec)
+  startAll(sim)
+  const writers = startWriters({
+    world: sim.world,
+    servers: sim.servers,
+    ledger: sim.ledger,
+    relays: () => [...sim.relays.values()],
+    hosts: [...sim.hosts.keys()],
+    ...plan.writers,
+  })
+  const struck = schedule(sim, plan, operator)
+  followAdvice(sim, operator)
+  sim.world.run(plan.length)
+  if (sim.violations.length === 0) settle(sim, struck, writers)
+  if (sim.violations.length === 0) loss.look()
+  return {
+    seed,
+    violations: sim.violations,
+    coverage: sim.coverage.counts,
+    hash: sim.world.trace.hash(),
+    faults: struck.count,
+    acknowledged: sim.ledger.acks.length,
+    minutes: sim.world.now() / 60_000,
+    tasks: sim.world.counts.tasks,
+    sim,
+  }
+}
+
+export function watchAll(sim: Sim): LossCheck {
+  checkOneWriter(sim)
+  checkGateOrder(sim)
+  checkSyncInForce(sim)
+  checkNoDestroyedCopy(sim)
+  checkTruth(sim)
+  return checkNoLostCommit(sim)
+}
+
+/**
+ * P5 allows that a person is needed, if `status` says for what: a keeper whose data is lost asks to be removed, and is, after the time
+ * that a person takes.
+ */
+function followAdvice(sim: Sim, operator: Operator): void {
+  const advised = new Set<string>()
+  sim.hooks.said.push((who, { code, fields }) => {
+    if (code !== "plan.blocked" || !String(fields["resolve"]).includes("removekeeper")) return
+    if (advised.has(who)) return
+    advised.add(who)
+    sim.world.at(20_000, null, () => {
+      advised.delete(who)
+      operator.change(`removekeeper ${who}, as advised`, removeKeeper(keeperUID(who)))
+    })
+  })
+}
+
+interface Struck {
+  readonly heals: Set<Heal>
+  count: number
+}
+
+function schedule(sim: Sim, plan: Plan, operator: Operator): Struck {
+  const struck: Struck = { heals: new Set(), count: 0 }
+  for (const deed of plan.deeds) sim.world.at(deed.at, null, () => strike(sim, struck, operator, deed))
+  return struck
+}
+
+function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: Deed): void {
+  const wish = wishes.find((name) => name === what)
+  if (wish !== undefined) {
+    struck.count++
+    return fulfil(sim, operator, wish)
+  }
+  const heal = faults[what]?.(sim, () => struck.heals.size) ?? null
+  if (heal === null) return
+  struck.count++
+  const once = (): void => {
+    if (struck.heals.delete(once)) heal()
+  }
+  struck.heals.add(once)
+  sim.world.at(lasts, null, once)
+}
+
+function fulfil(sim: Sim, operator: Operator, wish: Wish): void {
+  const { world, ledger } = sim
+  const hosts = [...sim.hosts.keys()]
+  const some = keeperUID(hosts[world.random.below(hosts.length)] ?? "")
+  switch (wish) {
+    case "failover":
+      return operator.change("failover", failover(sim, keeperUID("")))
+    case "failoverTo":
+      return operator.change(`failover to ${some}`, failover(sim, some))
+    case "failKeeper": {
+      sim.troubles.begin(some, "failkeeper", world.now())()
+      return operator.change(`failkeeper ${some}`, failKeeper(some))
+    }
+    case "removeKeeper":
+      return operator.change(`removekeeper ${some}`, removeKeeper(some))
+    case "syncOn":
+      ledger.promise = "sync"
+      return operator.change("synchronousReplication on", update({ synchronousReplication: true }))
+    case "syncOff":
+      ledger.relax()
+      return operator.change("synchronousReplication off", update({ synchronousReplication: false }))
+    case "toggleRewind":
+      return operator.change("usePgrewind", (data) =>
+        update({ usePgrewind: data.cluster.spec.usePgrewind !== true })(data),
+      )
+    case "parameters":
+      return operator.change("pgParameters", (data) => {
+        const many = String(150 + world.random.below(100))
+        const pgParameters = new Map([...data.cluster.spec.pgParameters, ["max_connections", many]])
+        return update({ pgParameters })(data)
+      })
+    case "init":
+      ledger.forget()
+      return operator.init(sim.shape.spec)
+  }
+}
+
+/** Heals everything, then waits until nothing is missing, and clients are served again. */
+function settle(sim: Sim, struck: Struck, writers: Writers): void {
+  const { world } = sim
+  for (const heal of [...struck.heals]) heal()
+  Object.assign(sim.store.weather, calm())
+  world.mendAll()
+  for (const node of sim.nodes.values()) startNode(sim, node)
+  world.trace.add("FAULT", "everything is healed")
+  const spec = withDefaults(sim.shape.spec)
+  const bound = 240_000 + 8 * toMillis(spec.failInterval) + 2 * toMillis(spec.convergenceTimeout)
+  const until = world.now() + bound
+  let quiet = 0
+  let heard = writers.acknowledged()
+  let missing: readonly string[] = []
+  while (world.now() < until && sim.violations.length === 0) {
+    world.run(world.now() + 4_000)
+    missing = waitsFor(sim)
+    const served = writers.acknowledged() > heard
+    heard = writers.acknowledged()
+    quiet = missing.length === 0 && served ? quiet + 1 : 0
+    if (quiet === 2) return
+  }
+  if (sim.violations.length > 0) return
+  const words = missing.length === 0 ? ["no client is served"] : missing
+  sim.fail("P5 nothing sticks", `after ${Math.round(bound / 1000)} s without faults: ${words.join("; ")}`)
+}

@@ -1,0 +1,245 @@
+/**
+ * The keeper's loops with a store and a machine in memory: what they must do in time, and what nothing may keep them from.
+ */
+import { describe, expect, test } from "bun:test"
+import { type Millis, millis } from "#base/brand.ts"
+import { duration } from "#base/duration.ts"
+import { type KeeperOptions, runKeeper } from "#agent/keeper.ts"
+import type { ClusterData } from "#model/cluster.ts"
+import type { Event } from "#model/events.ts"
+import { dbUID, generation } from "#model/ids.ts"
+import type { KeeperInfo } from "#model/info.ts"
+import type { Step } from "#model/step.ts"
+import type { Postgres } from "#port/postgres.ts"
+import { type Store, StoreError } from "#port/store.ts"
+import { realChance } from "#system/chance.ts"
+import { realClock } from "#system/clock.ts"
+import { boot, db, followsOther, other, settings, view } from "./build.ts"
+import { type Machine, apply, dir, emptyMachine, observe, stopped } from "./model.ts"
+
+const patience = 5_000
+
+interface World extends AsyncDisposable {
+  machine: Machine
+  view: ClusterData | null
+  /** What the next reads throw. */
+  trouble: Error | null
+  /** Reads hang while this is set. */
+  hang: boolean
+  /** Steps of this kind begin and do not end before they are aborted. */
+  slow: Step["kind"] | null
+  failing: Step["kind"] | null
+  /** How often the view was read. */
+  reads: number
+  readonly published: KeeperInfo[]
+  readonly holds: Millis[]
+  readonly steps: string[]
+  readonly events: Event[]
+  ended: boolean
+  changed: () => void
+  stop(): Promise<void>
+  until(condition: () => boolean, what: string): Promise<void>
+}
+
+/** A running keeper; every wait in it is real, and short. */
+function keeper(start: Machine, seen: ClusterData | null): World {
+  const shutdown = new AbortController()
+  let ring = (): void => {}
+  let local = (): void => {}
+  const world: World = {
+    machine: start,
+    view: seen,
+    trouble: null,
+    hang: false,
+    slow: null,
+    failing: null,
+    reads: 0,
+    published: [],
+    holds: [],
+    steps: [],
+    events: [],
+    ended: false,
+    changed: () => {
+      ring()
+      local()
+    },
+    stop: async () => {
+      shutdown.abort()
+      await running
+    },
+    until: async (condition, what) => {
+      const end = Date.now() + patience
+      while (!condition()) {
+        if (Date.now() > end) throw new Error(`never: ${what}; ${world.steps.join(", ")}`)
+        await Bun.sleep(2)
+      }
+    },
+    [Symbol.asyncDispose]: () => world.stop(),
+  }
+  const store = storeOf(world, (callback) => (ring = callback))
+  const postgres = postgresOf(world, (callback) => (local = callback))
+  const { boot: _, ...rest } = settings
+  const options: KeeperOptions = { ...rest, report: () => {} }
+  const log = { event: (event: Event) => void world.events.push(event) }
+  const ports = { store, postgres, clock: realClock, chance: realChance, log }
+  const running = runKeeper(ports, options, shutdown.signal)
+  return world
+}
+
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    const end = (): void => reject(new DOMException("aborted", "AbortError"))
+    if (signal.aborted) end()
+    else signal.addEventListener("abort", end, { once: true })
+  })
+
+function storeOf(world: World, watch: (callback: () => void) => void): Store {
+  const unused = (): never => {
+    throw new Error("a keeper does not do this")
+  }
+  return {
+    async read(signal) {
+      world.reads++
+      if (world.hang) return aborted(signal)
+      if (world.trouble !== null) throw world.trouble
+      const version = "1" as never
+      return world.view === null ? { kind: "absent", version: null } : { kind: "found", data: world.view, version }
+    },
+    async publish(what) {
+      if (what.kind === "keeper") world.published.push(what.info)
+    },
+    async watch(_, changed, signal) {
+      watch(changed)
+      await aborted(signal).catch(() => undefined)
+    },
+    write: unused,
+    withdraw: unused,
+    infos: unused,
+    leader: unused,
+    campaign: unused,
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+function postgresOf(world: World, on: (callback: () => void) => void): Postgres {
+  return {
+    boot,
+    adopted: false,
+    observe: async () => observe(world.machine),
+    async run(step, _, signal) {
+      world.steps.push(step.kind)
+      if (step.kind === world.slow) await aborted(signal)
+      if (step.kind === world.failing) throw new Error("it does not work")
+      world.machine = apply(world.machine, step)
+    },
+    async hold(deadline) {
+      world.holds.push(deadline)
+    },
+    onChange: on,
+    async end() {
+      world.ended = true
+      world.machine = stopped(world.machine, true)
+    },
+    [Symbol.asyncDispose]: async () => {},
+  }
+}
+
+const old = { uid: dbUID("db1"), generation: generation(1), initializing: false, initPGParameters: null }
+const stoppedPrimary: Machine = { ...emptyMachine, db: old, data: dir("old") }
+const long = { sleepInterval: duration(60_000), failInterval: duration(90_000) }
+const quick = { sleepInterval: duration(20), failInterval: duration(60) }
+const primary = view({ spec: long, dbs: [db("db1")] })
+const resync = view({ spec: long, master: "db2", dbs: [db("db3", { initMode: "resync", ...followsOther }), other()] })
+const last = ({ published }: World): KeeperInfo | undefined => published.at(-1)
+const codes = ({ events }: World): readonly string[] => events.map(({ code }) => code)
+
+/** Wakes the keeper and waits until it has read, some times over: then it has acted on what it read first. */
+async function rounds(world: World, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const before = world.reads
+    world.changed()
+    await world.until(() => world.reads > before, "another round")
+  }
+}
+
+describe("runKeeper()", () => {
+  test("brings PostgreSQL up and publishes at once, not at the next beat", async () => {
+    await using world = keeper(stoppedPrimary, primary)
+    await world.until(() => last(world)?.postgresState?.healthy === true, "healthy published")
+    expect(last(world)?.postgresState).toMatchObject({ uid: "db1", generation: 1 })
+  })
+  test("acts on a new view when the store's watch calls", async () => {
+    await using world = keeper(stoppedPrimary, primary)
+    await world.until(() => codes(world).includes("parameters.unchanged"), "settled")
+    world.view = view({ spec: long, dbs: [db("db1")], epoch: "e1", revoked: true })
+    world.changed()
+    await world.until(() => last(world)?.certificate?.epoch === "e1", "certificate published")
+    expect(world.machine.server).toBeNull()
+  })
+  test("names every publish anew", async () => {
+    await using world = keeper(stoppedPrimary, view({ spec: quick, dbs: [db("db1")] }))
+    await world.until(() => world.published.length > 4, "several beats")
+    expect(new Set(world.published.map(({ infoUID }) => infoUID)).size).toBe(world.published.length)
+  })
+  test("leaves PostgreSQL and work in progress as they are while the store fails", async () => {
+    await using world = keeper({ ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }, resync)
+    world.slow = "clone"
+    await world.until(() => world.steps.includes("clone"), "clone begun")
+    world.trouble = new StoreError("unavailable", "no answer")
+    await rounds(world, 3)
+    expect(codes(world).filter((code) => code === "store.failed")).toEqual(["store.failed"])
+    expect(codes(world)).not.toContain("step.aborted")
+    world.trouble = null
+    world.changed()
+    await world.until(() => codes(world).includes("store.recovered"), "store recovered")
+    expect(codes(world)).not.toContain("step.aborted")
+  })
+  test("D-42: gives long work up when the view no longer asks for it", async () => {
+    await using world = keeper({ ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }, resync)
+    world.slow = "clone"
+    await world.until(() => world.steps.includes("clone"), "clone begun")
+    world.view = view({ spec: long, master: "db2", dbs: [other()] })
+    world.changed()
+    await world.until(() => codes(world).includes("step.aborted"), "aborted")
+    expect(codes(world)).not.toContain("step.failed")
+  })
+  test("does not give work up for a change that means nothing to it", async () => {
+    await using world = keeper({ ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }, resync)
+    world.slow = "clone"
+    await world.until(() => world.steps.includes("clone"), "clone begun")
+    world.view = { ...resync, dbs: new Map([...resync.dbs].map(([uid, one]) => [uid, one.spec.role === "master" ? other({}, { xLogPos: 9_999n as never }) : one])) }
+    await rounds(world, 3)
+    expect(world.steps.filter((kind) => kind === "clone")).toEqual(["clone"])
+    expect(codes(world)).not.toContain("step.aborted")
+  })
+  test("tells the guardian that it lives whatever hangs", async () => {
+    await using world = keeper(stoppedPrimary, view({ spec: quick, dbs: [db("db1")] }))
+    await world.until(() => codes(world).includes("parameters.unchanged"), "settled")
+    world.hang = true
+    const before = world.holds.length
+    await world.until(() => world.holds.length > before + 3, "holds while the store hangs")
+    expect(world.holds.at(-1)).toBe(millis(60))
+  })
+  test("D-17: at the end gives up and awaits the step in progress, then stops PostgreSQL", async () => {
+    const world = keeper({ ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }, resync)
+    world.slow = "clone"
+    await world.until(() => world.steps.includes("clone"), "clone begun")
+    await world.stop()
+    expect(world.ended).toBeTrue()
+    expect(codes(world).slice(-2)).toEqual(["keeper.stopping", "step.aborted"])
+  })
+  test("a failed start is said in the words that tests look for, and tried again", async () => {
+    await using world = keeper(stoppedPrimary, view({ spec: quick, dbs: [db("db1")] }))
+    world.failing = "start"
+    await world.until(() => codes(world).includes("start.failed"), "start failed")
+    world.failing = null
+    await world.until(() => world.machine.server !== null, "started after all")
+  })
+  test("goes on when there is no cluster data", async () => {
+    await using world = keeper(stoppedPrimary, null)
+    await world.until(() => codes(world).includes("view.absent"), "absent")
+    world.view = primary
+    world.changed()
+    await world.until(() => world.machine.server !== null, "started")
+  })
+})

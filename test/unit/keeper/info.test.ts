@@ -1,0 +1,57 @@
+/** What is published: never more than was seen, and the same bytes as Go's where nothing of ours is added. */
+import { describe, expect, test } from "bun:test"
+import { desire } from "#keeper/desire.ts"
+import { keeperInfo, urgentPart } from "#keeper/info.ts"
+import type { ClusterData } from "#model/cluster.ts"
+import { dbUID, generation, infoUID } from "#model/ids.ts"
+import type { KeeperInfo } from "#model/info.ts"
+import { boot, db, followsOther, me, other, settings, view } from "./build.ts"
+import { type Machine, dir, emptyMachine, observe } from "./model.ts"
+import { settle } from "./run.ts"
+
+function info(machine: Machine, seen: ClusterData | null): KeeperInfo {
+  const desired = seen === null ? null : desire(seen, { uid: me, boot, certificate: null })
+  const made = keeperInfo({ local: observe(machine), settings, desired, work: "" }, infoUID("i1"))
+  if (made === null) throw new Error("nothing published")
+  return made
+}
+const db1 = { uid: dbUID("db1"), generation: generation(4), initializing: false, initPGParameters: null }
+const primary = view({ dbs: [{ ...db("db1"), generation: generation(4) }] })
+const stopped: Machine = { ...emptyMachine, db: db1, data: dir("old") }
+const up = settle(stopped, primary).machine
+
+describe("keeperInfo()", () => {
+  test("publishes nothing before the keeper belongs to a cluster", () => {
+    const nobody = { ...emptyMachine, keeper: { ...emptyMachine.keeper, clusterUID: "" as typeof emptyMachine.keeper.clusterUID } }
+    expect(keeperInfo({ local: observe(nobody), settings, desired: null, work: "" }, infoUID("i1"))).toBeNull()
+  })
+  test("a primary that runs is healthy, with its generation", () => {
+    expect(info(up, primary).postgresState).toMatchObject({ uid: "db1", generation: 4, healthy: true, inRecovery: false, acceptsClients: true })
+  })
+  test("a stopped one keeps its generation and says nothing else", () => {
+    expect(info(stopped, primary).postgresState).toMatchObject({
+      uid: "db1", generation: 4, healthy: false, systemID: "", xLogPos: 0n, synchronousStandbys: null,
+    })
+  })
+  test("a DB to be copied is published with generation 0 while the old data is still there", () => {
+    const seen = view({ master: "db2", dbs: [db("db3", { initMode: "resync", ...followsOther }), other()] })
+    expect(info(up, seen).postgresState).toMatchObject({ uid: "db3", generation: 0, healthy: false, xLogPos: 0n })
+  })
+  test("lost data is not given out for the DB that was expected", () => {
+    expect(info(up, view({ dbs: [db("db9")] })).postgresState).toMatchObject({ uid: "db1", generation: 4 })
+  })
+  test("a closed guard is told", () => {
+    const sync = { synchronousReplication: true, synchronousStandbys: [dbUID("db2")] }
+    const seen = view({ dbs: [db("db1", sync), other()] })
+    expect(info(settle(stopped, seen).machine, seen).postgresState?.acceptsClients).toBeFalse()
+  })
+  test("our own parameters are not reported", () => {
+    expect([...(info(up, primary).postgresState?.pgParameters.keys() ?? [])]).toEqual(["wal_level"])
+  })
+  test("urgentPart() does not change with the name of the info, but with what others wait for", () => {
+    const one = info(up, primary)
+    expect(urgentPart({ ...one, infoUID: infoUID("i2") })).toBe(urgentPart(one))
+    expect(urgentPart(info({ ...up, inSync: [dbUID("db2")] }, primary))).not.toBe(urgentPart(one))
+    expect(urgentPart(info(stopped, primary))).not.toBe(urgentPart(one))
+  })
+})
