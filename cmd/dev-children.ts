@@ -39,8 +39,9 @@ export interface Family {
 }
 
 /** Restarts come faster than a person notices at first, and never so fast that they burn a core. */
-const pauseFirstMs = 250
+const pauseFirstMs = 300
 const pauseMaxMs = 10_000
+const lookMs = 200
 /** One that ran this long is taken for healthy: its next death is a first one again. */
 const settledMs = 10_000
 const logMax = 16 << 20
@@ -79,11 +80,16 @@ function keepRunning(
       running = null
       if (retired.aborted) return
       if (performance.now() - startedAt >= settledMs) failures = 0
-      const { ms, why } = spec.absence?.() ?? { ms: 0, why: "" }
-      const pause = Math.max(ms, Math.min(pauseMaxMs, pauseFirstMs * 2 ** failures++))
-      tell(spec.name, `${ending(child)}${why}; started again in ${pause / 1000} s`)
-      timer = setTimeout(start, pause)
+      const pause = Math.min(pauseMaxMs, pauseFirstMs * 2 ** failures++)
+      // A moment first: what is killed together does not die at one instant.
+      timer = setTimeout(() => judge(ending(child), pause - lookMs), lookMs)
     })
+  }
+  const judge = (end: string, pause: number): void => {
+    const { ms, why } = spec.absence?.() ?? { ms: 0, why: "" }
+    const wait = Math.max(ms, pause)
+    tell(spec.name, `${end}${why}; started again in ${wait / 1000} s`)
+    timer = setTimeout(start, wait)
   }
   retired.addEventListener("abort", () => {
     if (timer !== null) clearTimeout(timer)

@@ -36,21 +36,58 @@ export function keeperMetrics(
       "Last time a valid cluster data was read, unix time",
       seconds(state?.lastView),
     ),
-    byRole("stolon_keeper_target_role", "The role that the keeper was asked for", seen?.targetRole ?? null),
-    byRole("stolon_keeper_local_role", "The role that PostgreSQL's files show", seen?.localRole ?? null),
-    gauge("stolon_keeper_needs_reload", "1 while PostgreSQL has to reload its configuration", flag(state?.needsReload)),
-    gauge("stolon_keeper_needs_restart", "1 while a parameter waits for a restart of PostgreSQL", flag(state?.needsRestart)),
-    gauge("stolon_keeper_last_sync_success_seconds", "Last time everything asked for was done, unix time", seconds(state?.lastSync)),
-    gauge("stolon_keeper_sleep_interval", "Seconds between two rounds", Math.floor(sleepInterval / 1000)),
-    gauge("stolon_keeper_shutdown_seconds", "When the keeper was told to end, unix time; 0 before", shutdownAt),
+    byRole(
+      "stolon_keeper_target_role",
+      "The role that the keeper was asked for",
+      seen?.targetRole ?? null,
+    ),
+    byRole(
+      "stolon_keeper_local_role",
+      "The role that PostgreSQL's files show",
+      seen?.localRole ?? null,
+    ),
+    gauge(
+      "stolon_keeper_needs_reload",
+      "1 while PostgreSQL has to reload its configuration",
+      flag(state?.needsReload),
+    ),
+    gauge(
+      "stolon_keeper_needs_restart",
+      "1 while a parameter waits for a restart of PostgreSQL",
+      flag(state?.needsRestart),
+    ),
+    gauge(
+      "stolon_keeper_last_sync_success_seconds",
+      "Last time everything asked for was done, unix time",
+      seconds(state?.lastSync),
+    ),
+    gauge(
+      "stolon_keeper_sleep_interval",
+      "Seconds between two rounds",
+      Math.floor(sleepInterval / 1000),
+    ),
+    gauge(
+      "stolon_keeper_shutdown_seconds",
+      "When the keeper was told to end, unix time; 0 before",
+      shutdownAt,
+    ),
     events,
   ]
 }
 
-/** A loop that has not come round for this long hangs; starting the keeper anew adopts PostgreSQL as it is. */
+/**
+ * A loop that has not come round for this long hangs; starting the keeper anew adopts PostgreSQL as
+ * it is.
+ */
 const stuckAfter = 60_000
 
-export function loopIsStuck(state: KeeperState | null, heard: Millis, now: Millis): readonly string[] {
+export function loopIsStuck(
+  state: KeeperState | null,
+  heard: Millis,
+  now: Millis,
+): readonly string[] {
   const bound = stuckAfter + 3 * (state?.sleepInterval ?? 0)
-  return now - heard > bound ? [`the keeper's loop has not come round for ${Math.round((now - heard) / 1000)} s`] : []
+  return now - heard > bound
+    ? [`the keeper's loop has not come round for ${Math.round((now - heard) / 1000)} s`]
+    : []
 }

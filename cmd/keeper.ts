@@ -1,6 +1,7 @@
 /**
- * `stolon keeper`: wires the keeper's loops to the store and to PostgreSQL. The checks come in the order and with the texts of the
- * reference (1.4), because scripts and the Go integration suite match on them. Decides nothing about PostgreSQL.
+ * `stolon keeper`: wires the keeper's loops to the store and to PostgreSQL. The checks come in the
+ * order and with the texts of the reference (1.4), because scripts and the Go integration suite
+ * match on them. Decides nothing about PostgreSQL.
  */
 import { lstat, readFile } from "node:fs/promises"
 import { userInfo } from "node:os"
@@ -88,28 +89,39 @@ function systemUser(): string {
 }
 
 interface Parts {
-  readonly values: KeeperValues & { readonly clusterName: string; readonly metricsListenAddress: string }
+  readonly values: KeeperValues & {
+    readonly clusterName: string
+    readonly metricsListenAddress: string
+  }
   readonly store: Parameters<typeof openStore>[0]
   readonly chosen: PostgresChoice
   readonly passwords: Passwords
   readonly dialect: Invocation["dialect"]
 }
 
-async function serve(stack: AsyncDisposableStack, log: ComponentLog, parts: Parts): Promise<number> {
+async function serve(
+  stack: AsyncDisposableStack,
+  log: ComponentLog,
+  parts: Parts,
+): Promise<number> {
   const { values, chosen, passwords } = parts
   const shutdown = stack.use(onShutdown())
   const events = counting(log)
   let state: KeeperState | null = null
   let heard = realClock.now().mono
   let endedAt = 0
-  shutdown.signal.addEventListener("abort", () => (endedAt = Date.parse(realClock.now().wall) / 1000))
+  shutdown.signal.addEventListener(
+    "abort",
+    () => (endedAt = Date.parse(realClock.now().wall) / 1000),
+  )
   const metrics = () => keeperMetrics(values.clusterName, state, endedAt, events.metric())
   const unhealthy = (): readonly string[] => loopIsStuck(state, heard, realClock.now().mono)
   try {
     serveMetrics(stack, values.metricsListenAddress, metrics, unhealthy)
   } catch (error) {
     if (parts.dialect === "stolon") throw error
-    log.line("error", "metrics http server error", { error: text(error) }) // and Go's keeper ends gracefully
+    // and Go's keeper ends gracefully
+    log.line("error", "metrics http server error", { error: text(error) })
     return 0
   }
   const uid = await identity(values)
@@ -158,14 +170,18 @@ async function serve(stack: AsyncDisposableStack, log: ComponentLog, parts: Part
   return 0
 }
 
-/** In our dialect passwords are proved by SCRAM unless somebody said otherwise; a Go name keeps Go's default. */
+/**
+ * In our dialect passwords are proved by SCRAM unless somebody said otherwise; a Go name keeps Go's
+ * default.
+ */
 function withMethods(
   values: KeeperValues,
   changed: ReadonlyMap<string, string>,
   dialect: Invocation["dialect"],
 ): KeeperValues {
   if (dialect === "go") return values
-  const method = (flag: string, typed: string): string => (changed.has(flag) ? typed : "scram-sha-256")
+  const method = (flag: string, typed: string): string =>
+    changed.has(flag) ? typed : "scram-sha-256"
   return {
     ...values,
     pgReplAuthMethod: method("pg-repl-auth-method", values.pgReplAuthMethod),
@@ -213,17 +229,25 @@ async function readPasswords(log: ComponentLog, chosen: PostgresChoice): Promise
   return { replication, superuser: await readPassword(log, chosen.superuser, "superuser") }
 }
 
-async function readPassword(log: ComponentLog, { password }: User, who: string): Promise<string | null> {
+async function readPassword(
+  log: ComponentLog,
+  { password }: User,
+  who: string,
+): Promise<string | null> {
   if (password.kind === "none") return null
   if (password.kind === "given") return password.text
   const { path } = password
   try {
     const mode = (await lstat(path)).mode & 0o777
     if (mode > 0o600)
-      log.line("warn", "password file permissions are too open. This file should only be readable to the user executing stolon! Continuing...", {
-        file: path,
-        mode: mode.toString(8).padStart(4, "0"),
-      })
+      log.line(
+        "warn",
+        "password file permissions are too open. This file should only be readable to the user executing stolon! Continuing...",
+        {
+          file: path,
+          mode: mode.toString(8).padStart(4, "0"),
+        },
+      )
     return await readFile(path, "utf8")
   } catch (error) {
     const message = `cannot read pg ${who} password: unable to read password from file ${path}: ${text(error)}`
@@ -243,7 +267,9 @@ async function identity({ uid, dataDir }: KeeperValues): Promise<KeeperUID> {
   const saved = await readKeeperState(places)
   if (saved.uid !== "") {
     if (uid !== "" && uid !== saved.uid)
-      throw new Refusal(`saved uid ${JSON.stringify(saved.uid)} differs from configuration uid: ${JSON.stringify(uid)}`)
+      throw new Refusal(
+        `saved uid ${JSON.stringify(saved.uid)} differs from configuration uid: ${JSON.stringify(uid)}`,
+      )
     return saved.uid
   }
   const chosen = keeperUID(uid === "" ? realChance.uid() : uid)

@@ -11,6 +11,7 @@ import { parseArgs } from "node:util"
 import { merge, missing } from "#test/sim/coverage.ts"
 import { plant } from "#test/sim/mutation.ts"
 import { mutations } from "#test/sim/mutations.ts"
+import type { Result } from "#test/sim/vopr.ts"
 import { type Line, printLine } from "#test/sim/trace.ts"
 
 const { values } = parseArgs({
@@ -45,21 +46,22 @@ type Report =
       readonly thin: number
     }
 
-async function load(): Promise<typeof import("#test/sim/vopr.ts")> {
-  if (values.mutation !== undefined) {
-    const mutation = mutations[values.mutation]
-    if (mutation === undefined)
-      throw new Error(`no such mutation; there are ${Object.keys(mutations).join(", ")}`)
-    plant(mutation)
-  }
-  return import("#test/sim/vopr.ts")
+/** `runSeed`, with the mutation planted before anything is loaded. */
+async function load(): Promise<(seed: number) => Result> {
+  const { mutation: name } = values
+  const mutation = name === undefined ? undefined : mutations[name]
+  if (name !== undefined && mutation === undefined)
+    throw new Error(`no such mutation; there are ${Object.keys(mutations).join(", ")}`)
+  if (mutation !== undefined) plant(mutation)
+  const { runSeed } = await import("#test/sim/vopr.ts")
+  return (seed) => runSeed(seed, mutation?.focus ?? [])
 }
 
 const tailOf = (lines: readonly Line[], count: number): string =>
   lines.slice(-count).map(printLine).join("\n")
 
 async function one(seed: number): Promise<number> {
-  const { runSeed } = await load()
+  const runSeed = await load()
   const result = runSeed(seed)
   const { lines } = result.sim.world.trace
   console.log(tailOf(lines, values.trace ? lines.length : 60))
@@ -71,7 +73,7 @@ async function one(seed: number): Promise<number> {
 }
 
 async function work(): Promise<void> {
-  const { runSeed } = await load()
+  const runSeed = await load()
   const [from, seeds, step] = [Number(values.from), Number(values.seeds), Number(values.step)]
   const coverage = new Map<string, number>()
   const started = performance.now()

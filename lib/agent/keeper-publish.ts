@@ -1,6 +1,7 @@
 /**
- * Publishing what is there: on every beat, and at once when something changed that others wait for. It looks itself, right before it
- * publishes: leaders choose by positions, and those must be younger than the question (W2, W8).
+ * Publishing what is there: on every beat, and at once when something changed that others wait for.
+ * It looks itself, right before it publishes: leaders choose by positions, and those must be
+ * younger than the question (W2, W8).
  */
 import { millis } from "#base/brand.ts"
 import { keeperInfo, urgentPart } from "#keeper/info.ts"

@@ -1,5 +1,6 @@
 /**
- * What the keeper's loops share. One object, because they look at the same machine; each field says who writes it.
+ * What the keeper's loops share. One object, because they look at the same machine; each field says
+ * who writes it.
  */
 import type { Millis, Time } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
@@ -48,7 +49,10 @@ export interface KeeperState {
 /** A step that runs beside the loop. */
 export interface Work {
   readonly step: Step
-  /** What the plan was made from: the world changes by the step itself, so a later view is judged against these. */
+  /**
+   * What the plan was made from: the world changes by the step itself, so a later view is judged
+   * against these.
+   */
   readonly local: Local
   readonly memory: Memory
   readonly controller: AbortController

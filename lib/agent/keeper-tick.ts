@@ -1,6 +1,6 @@
 /**
- * One round of the keeper: read the view, look at the machine, plan, carry out the first step; then look and plan again, until
- * nothing is left or a long step runs beside.
+ * One round of the keeper: read the view, look at the machine, plan, carry out the first step; then
+ * look and plan again, until nothing is left or a long step runs beside.
  */
 import { type Millis, millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
@@ -16,7 +16,10 @@ import { announce } from "./keeper-publish.ts"
 import { type Keeper, type RoleName, settingsOf } from "./keeper-state.ts"
 import { begin, carryOut, giveUp, stillWanted } from "./keeper-work.ts"
 
-/** Several quick steps may follow from one read; a view older than this is read again before the next. */
+/**
+ * Several quick steps may follow from one read; a view older than this is read again before the
+ * next.
+ */
 const viewAge = 200
 const retryPause = millis(1_000)
 const pauseMin = millis(10)
@@ -43,8 +46,11 @@ async function act(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
   const { postgres, clock, log } = keeper.ports
   const local = await postgres.observe(signal)
   keeper.local = local
-  const before = keeper.memory
-  const planned = plan({ view: viewOf(keeper), local, settings: settingsOf(keeper) }, before, clock.now().mono)
+  const planned = plan(
+    { view: viewOf(keeper), local, settings: settingsOf(keeper) },
+    keeper.memory,
+    clock.now().mono,
+  )
   tell(keeper, planned)
   keeper.plan = planned
   keeper.desired = planned.desired
@@ -53,11 +59,12 @@ async function act(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
   const [step] = planned.steps
   if (step === undefined) {
     keeper.failing = false
-    if (planned.desired.kind === "run" && planned.blocked === null) keeper.syncTime = clock.now().wall
+    if (planned.desired.kind === "run" && planned.blocked === null)
+      keeper.syncTime = clock.now().wall
     return false
   }
   if (!steps[step.kind].long) return carryOut(keeper, step, signal)
-  begin(keeper, step, { local, memory: before })
+  begin(keeper, step, { local, memory: planned.memory })
   return false
 }
 
@@ -127,7 +134,12 @@ export function report(keeper: Keeper): void {
   const next = planned?.steps[0]?.kind
   options.report({
     lastView: viewTime,
-    targetRole: desired === null ? null : desired.kind === "run" ? roleName(desired.db.spec.role) : "undefined",
+    targetRole:
+      desired === null
+        ? null
+        : desired.kind === "run"
+          ? roleName(desired.db.spec.role)
+          : "undefined",
     localRole: localRole(local),
     needsReload: next === "write-config" || next === "reload",
     needsRestart: local?.server.kind === "up" && local.server.pendingRestart,

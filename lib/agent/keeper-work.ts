@@ -1,11 +1,12 @@
 /**
- * Carrying out one step: within the round when it is quick, beside it when it is long. A long one is given up when a plan for the same
- * machine, but with the present view, would not begin with it any more (D-42).
+ * Carrying out one step: within the round when it is quick, beside it when it is long. A long one
+ * is given up when a plan for the same machine, but with the present view, would not begin with it
+ * any more (D-42).
  */
-import { isDeepStrictEqual } from "node:util"
 import { never } from "#base/brand.ts"
 import { failed, succeeded } from "#keeper/memory.ts"
 import { plan } from "#keeper/plan.ts"
+import { sameStep } from "#keeper/same.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { type Event, type EventField, event } from "#model/events.ts"
 import { type Step, steps } from "#model/step.ts"
@@ -45,8 +46,9 @@ export function begin(keeper: Keeper, step: Step, basis: Pick<Work, "local" | "m
 /** Whether the work in progress is still what is wanted. */
 export function stillWanted(keeper: Keeper, work: Work, view: ClusterData | null): boolean {
   const input = { view, local: work.local, settings: settingsOf(keeper) }
-  const { steps: wanted } = plan(input, work.memory, keeper.ports.clock.now().mono)
-  return isDeepStrictEqual(wanted[0], work.step)
+  const memory = { ...work.memory, working: work.step.kind }
+  const { steps: wanted } = plan(input, memory, keeper.ports.clock.now().mono)
+  return sameStep(wanted[0], work.step)
 }
 
 /** Ends the work in progress and waits until nothing of it runs. */
@@ -76,7 +78,12 @@ export function fieldsOf(step: Step): Readonly<Record<string, EventField>> {
   const named = { step: step.kind, ...(steps[step.kind].destructive ? { destructive: true } : {}) }
   switch (step.kind) {
     case "save-db":
-      return { ...named, db: step.state.uid, generation: step.state.generation, initializing: step.state.initializing }
+      return {
+        ...named,
+        db: step.state.uid,
+        generation: step.state.generation,
+        initializing: step.state.initializing,
+      }
     case "mark":
       return { ...named, mark: step.mark.kind, db: step.mark.db }
     case "stop":

@@ -1,11 +1,13 @@
 /**
- * The keeper's loops. Three of them are independent, so that none can delay another: the tick (read, look, plan, carry out), the
- * publishing of what is there, and the word to the guardian that a keeper lives. A fourth listens to the store and wakes the tick.
+ * The keeper's loops. Three of them are independent, so that none can delay another: the tick
+ * (read, look, plan, carry out), the publishing of what is there, and the word to the guardian that
+ * a keeper lives. A fourth listens to the store and wakes the tick.
  *
- * They decide nothing. When the store cannot be read, PostgreSQL is left as it is and work in progress goes on. At the end the step
- * in progress is given up and awaited before PostgreSQL is stopped, so nothing starts it again behind our back (D-17).
+ * They decide nothing. When the store cannot be read, PostgreSQL is left as it is and work in
+ * progress goes on. At the end the step in progress is given up and awaited before PostgreSQL is
+ * stopped, so nothing starts it again behind our back (D-17).
  */
-import { millis } from "#base/brand.ts"
+import { type Millis, millis } from "#base/brand.ts"
 import { event } from "#model/events.ts"
 import { urgentEscalation } from "#keeper/settings.ts"
 import { announce, publishing } from "./keeper-publish.ts"
@@ -16,7 +18,10 @@ import { forever } from "./loop.ts"
 
 export type { KeeperOptions, KeeperPorts, KeeperState } from "./keeper-state.ts"
 
-/** Runs until `signal` aborts, then stops PostgreSQL and resolves. The info stays until it expires: a keeper that is back in time keeps its role (T11). */
+/**
+ * Runs until `signal` aborts, then stops PostgreSQL and resolves. The info stays until it expires:
+ * a keeper that is back in time keeps its role (T11).
+ */
 export async function runKeeper(
   ports: KeeperPorts,
   options: KeeperOptions,
@@ -27,9 +32,14 @@ export async function runKeeper(
   log.event(event("keeper.started", { uid: options.uid, boot: postgres.boot }))
   if (postgres.adopted) log.event(event("postgres.adopted"))
   postgres.onChange(() => keeper.wake.ring())
-  await Promise.all([ticking(keeper, signal), publishingLoop(keeper, signal), holding(keeper, signal), listening(keeper, signal)])
+  await Promise.all([
+    ticking(keeper, signal),
+    publishingLoop(keeper, signal),
+    holding(keeper, signal),
+    listening(keeper, signal),
+  ])
   log.event(event("keeper.stopping"))
-  
+  await giveUp(keeper)
   await postgres.end(urgentEscalation, new AbortController().signal)
 }
 
@@ -51,10 +61,20 @@ const ticking = (keeper: Keeper, signal: AbortSignal): Promise<void> =>
 const publishingLoop = (keeper: Keeper, signal: AbortSignal): Promise<void> =>
   forever(
     () => publishing(keeper, signal),
-    () => keeper.news.wait(keeper.ports.clock, keeper.sleepInterval, signal),
+    () => keeper.news.wait(keeper.ports.clock, beat(keeper), signal),
     keeper.ports.log,
     signal,
   )
+
+/**
+ * While a primary is revoked the leader waits for positions younger than the fence (W2), and nobody but the leader knows when that
+ * is: so they come often.
+ */
+const beat = ({ view, sleepInterval }: Keeper): Millis =>
+  view?.data?.cluster.status.primaryRevoked === true
+    ? millis(Math.min(sleepInterval, revokedBeat))
+    : sleepInterval
+const revokedBeat = 100
 
 /** A call that hangs is given up, so that the next comes in time. */
 function holding(keeper: Keeper, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 /**
- * Does the local copy lie on the history of another DB? Judged from control data and timeline switch points, never from
- * positions alone. A wrong "yes" costs time (a standby that cannot stream is noticed); a wrong "no" costs a copy.
+ * Does the local copy lie on the history of another DB? Judged from control data and timeline
+ * switch points, never from positions alone. A wrong "yes" costs time (a standby that cannot stream
+ * is noticed); a wrong "no" costs a copy.
  */
 import { type LSN, lsn } from "#base/lsn.ts"
 import type { DBStatus, TimelineHistory } from "#model/cluster.ts"
@@ -9,8 +10,8 @@ import type { Control, DataDir } from "#model/local.ts"
 export type Whole = Extract<DataDir, { kind: "initialized" }>
 
 /**
- * `on`: it can follow as it is. `off`: it left that history. `unsure`: what the other DB last reported does not tell; a report after its
- * promotion may.
+ * `on`: it can follow as it is. `off`: it left that history. `unsure`: what the other DB last
+ * reported does not tell; a report after its promotion may.
  */
 export type Verdict = "on" | "off" | "unsure"
 
@@ -29,31 +30,45 @@ export function judge(data: Whole, followed: DBStatus): Verdict {
   if (!sharedForks(data.history, followed.timelinesHistory, end)) return "off"
   // The last stretch of the other's history is known only as far as it has reported.
   const left = followed.timelinesHistory.find((entry) => entry.timelineID >= control.timeline)
-  const known = left === undefined ? followed.xLogPos : followed.xLogPos > left.switchPoint ? followed.xLogPos : left.switchPoint
+  const known =
+    left === undefined
+      ? followed.xLogPos
+      : followed.xLogPos > left.switchPoint
+        ? followed.xLogPos
+        : left.switchPoint
   return end <= known ? "on" : "unsure"
 }
 
-/** A standby may start again from any end; what it has beyond its last restart point it got from its primary. */
+/**
+ * A standby may start again from any end; what it has beyond its last restart point it got from its
+ * primary.
+ */
 const wasStandby = ({ state }: Control): boolean =>
   state === "shut down in recovery" || state === "in archive recovery"
 
 /**
- * Where the local log certainly goes to. A shutdown checkpoint begins at its location and ends behind it: the other must have gone
- * beyond its beginning on the same timeline.
+ * Where the local log certainly goes to. A shutdown checkpoint begins at its location and ends
+ * behind it: the other must have gone beyond its beginning on the same timeline.
  */
 function endOf(control: Control): LSN {
   if (!wasStandby(control)) return lsn(control.checkpoint + 1n)
   return control.minRecoveryEnd > control.checkpoint ? control.minRecoveryEnd : control.checkpoint
 }
 
-/** The timeline of a history at a position, as PostgreSQL looks it up at start. Null below what was reported (Go: the last two). */
+/**
+ * The timeline of a history at a position, as PostgreSQL looks it up at start. Null below what was
+ * reported (Go: the last two).
+ */
 function timelineAt({ timelineID, timelinesHistory }: DBStatus, position: LSN): number | null {
   const entry = timelinesHistory.find(({ switchPoint }) => position < switchPoint)
   if (entry === undefined) return timelineID
   return entry === timelinesHistory[0] && entry.timelineID > 1 ? null : entry.timelineID
 }
 
-/** Every fork below `end` that one side reports and the other side's list reaches back to is on both. */
+/**
+ * Every fork below `end` that one side reports and the other side's list reaches back to is on
+ * both.
+ */
 function sharedForks(
   mine: readonly TimelineHistory[],
   theirs: readonly TimelineHistory[],
@@ -70,10 +85,15 @@ function sharedForks(
   )
 }
 
-/** The first position that the local copy may hold and the followed DB does not, for saving it before a rewind; null: unknown. */
+/**
+ * The first position that the local copy may hold and the followed DB does not, for saving it
+ * before a rewind; null: unknown.
+ */
 export function forkOf(data: Whole, followed: DBStatus): LSN | null {
   const timeline = data.control?.timeline ?? 0
-  return followed.timelinesHistory.find((entry) => entry.timelineID === timeline)?.switchPoint ?? null
+  return (
+    followed.timelinesHistory.find((entry) => entry.timelineID === timeline)?.switchPoint ?? null
+  )
 }
 
 interface Position {
@@ -84,7 +104,8 @@ interface Position {
 
 /** True when `own` provably left the history of `followed` (reference 5.5). */
 export function diverged(followed: DBStatus, own: Position): boolean {
-  const theirs = (timeline: number): LSN | undefined => switchOf(followed.timelinesHistory, timeline)
+  const theirs = (timeline: number): LSN | undefined =>
+    switchOf(followed.timelinesHistory, timeline)
   if (followed.timelineID < own.timeline) return true
   if (followed.timelineID === own.timeline) {
     const mine = switchOf(own.history, own.timeline - 1)

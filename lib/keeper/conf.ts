@@ -1,6 +1,6 @@
 /**
- * postgresql.conf as text: one line a parameter, every value quoted so that PostgreSQL's parser gives back exactly what went in
- * (D-47). Sorted, so that equal settings are equal text.
+ * postgresql.conf as text: one line a parameter, every value quoted so that PostgreSQL's parser
+ * gives back exactly what went in (D-47). Sorted, so that equal settings are equal text.
  */
 import { byText } from "#base/order.ts"
 
@@ -28,8 +28,9 @@ const quote = (value: string): string =>
 const line = /^\s*([^\s=#']+)\s*=?\s*(?:'((?:[^'\\\n]|\\.|'')*)'|([^\s#']+))\s*(?:#.*)?$/
 
 /**
- * Reads a file back the way PostgreSQL does, as far as generated files go (Go's too). Lines that are something else are skipped: the
- * result serves comparisons, never decisions about what a stranger's file means.
+ * Reads a file back the way PostgreSQL does, as far as generated files go (Go's too). Lines that
+ * are something else are skipped: the result serves comparisons, never decisions about what a
+ * stranger's file means.
  */
 export function parseConf(text: string): Parameters {
   const result = new Map<string, string>()

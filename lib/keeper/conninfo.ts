@@ -1,6 +1,7 @@
 /**
- * libpq connection strings as the keeper writes them into files: sorted by key, empty values left out (reference 4.3). Plain values
- * stay plain, since tests and people read them; all others are quoted the way libpq's own parser undoes (D-47).
+ * libpq connection strings as the keeper writes them into files: sorted by key, empty values left
+ * out (reference 4.3). Plain values stay plain, since tests and people read them; all others are
+ * quoted the way libpq's own parser undoes (D-47).
  */
 import { byText, sortedEntries } from "#base/order.ts"
 import type { DB } from "#model/cluster.ts"
@@ -19,7 +20,10 @@ const plain = /^[^\s'\\\u0000-\u0020]+$/
 const quoteValue = (value: string): string =>
   plain.test(value) ? value : `'${value.replace(/['\\]/g, "\\$&")}'`
 
-/** Reads what `formatConninfo` writes, and the rest of libpq's key=value syntax. Null for what libpq would refuse. */
+/**
+ * Reads what `formatConninfo` writes, and the rest of libpq's key=value syntax. Null for what libpq
+ * would refuse.
+ */
 export function parseConninfo(text: string): Conninfo | null {
   const result = new Map<string, string>()
   const pair = /\s*([^\s=]+)\s*=\s*(?:'((?:[^'\\]|\\[^])*)'|((?:[^\s'\\]|\\[^])*))(?=\s|$)\s*/y

@@ -1,9 +1,10 @@
 /**
- * What the view asks of this keeper: leave PostgreSQL as it is, keep it stopped, or run one DB in one role.
+ * What the view asks of this keeper: leave PostgreSQL as it is, keep it stopped, or run one DB in
+ * one role.
  *
- * The rules are K1 to K5 of the reference and, under a leader of ours, parts 1 and 3 of the protocol: a primary runs only while the
- * view names it, has not revoked it, and it has not certified its own end in this epoch (P1). A view that cannot be used never
- * stops anything.
+ * The rules are K1 to K5 of the reference and, under a leader of ours, parts 1 and 3 of the
+ * protocol: a primary runs only while the view names it, has not revoked it, and it has not
+ * certified its own end in this epoch (P1). A view that cannot be used never stops anything.
  */
 import { type ClusterData, type DB, dbOfKeeper, isLedByUs } from "#model/cluster.ts"
 import type { BootUUID, DBUID, Epoch, KeeperUID } from "#model/ids.ts"
@@ -91,7 +92,9 @@ function run(view: ClusterData, db: DB): Desired {
   const role = roleOf(view, db)
   if (typeof role === "string") return leave(role)
   const others = [...view.dbs.values()].filter((other) => other.uid !== db.uid)
-  const peers = others.map((other) => other.status.listenAddress).filter((address) => address !== "")
+  const peers = others
+    .map((other) => other.status.listenAddress)
+    .filter((address) => address !== "")
   return {
     kind: "run",
     db,

@@ -1,20 +1,26 @@
 /**
- * pg_hba.conf: who may connect. The keeper's own rules come first, so no rule of a user can lock it out (reference 4.4).
+ * pg_hba.conf: who may connect. The keeper's own rules come first, so no rule of a user can lock it
+ * out (reference 4.4).
  *
- * A closed file lets only the keepers in and says why in its first line: that line is how a keeper that was killed meanwhile knows
- * what to wait for before it opens the file again (reference 6.6, protocol W3).
+ * A closed file lets only the keepers in and says why in its first line: that line is how a keeper
+ * that was killed meanwhile knows what to wait for before it opens the file again (reference 6.6,
+ * protocol W3).
  */
 import type { Account, Method, Settings } from "./settings.ts"
 
 /**
- * Why ordinary clients are kept out. `restarted`: commits that waited for a standby when a synchronous primary ended are visible
- * now. `promoted`: a new primary whose synchronous names are not proved to be in force.
+ * Why ordinary clients are kept out. `restarted`: commits that waited for a standby when a
+ * synchronous primary ended are visible now. `promoted`: a new primary whose synchronous names are
+ * not proved to be in force.
  */
 export type Guard = "none" | "restarted" | "promoted"
 
 export interface Access {
   readonly settings: Settings
-  /** Addresses of the others, in mode `strict` on the cluster's master; null: the whole world (mode `all`). */
+  /**
+   * Addresses of the others, in mode `strict` on the cluster's master; null: the whole world (mode
+   * `all`).
+   */
   readonly peers: readonly string[] | null
   /** Rules of the specification; null: everybody with a password. */
   readonly rules: readonly string[] | null
@@ -73,7 +79,15 @@ function oneHost(address: string): string {
 const user = ({ name }: Account): string => token(name)
 
 /** Words that mean something else than a name while they are not quoted. */
-const reserved: ReadonlySet<string> = new Set(["all", "replication", "sameuser", "samerole", "samegroup", "samehost", "samenet"])
+const reserved: ReadonlySet<string> = new Set([
+  "all",
+  "replication",
+  "sameuser",
+  "samerole",
+  "samegroup",
+  "samehost",
+  "samenet",
+])
 const token = (word: string): string =>
   /^[A-Za-z_][\w.$-]*$/.test(word) && !reserved.has(word.toLowerCase())
     ? word

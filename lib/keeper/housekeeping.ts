@@ -1,6 +1,7 @@
 /**
- * What is left when a DB runs as it should: remains of copies are removed, and what a copy replaced too, once the copy has done well
- * for a while (N3). Nothing is removed on a first look: time runs only while this process watches.
+ * What is left when a DB runs as it should: remains of copies are removed, and what a copy replaced
+ * too, once the copy has done well for a while (N3). Nothing is removed on a first look: time runs
+ * only while this process watches.
  */
 import { millis } from "#base/brand.ts"
 import { event } from "#model/events.ts"

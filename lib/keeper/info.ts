@@ -1,8 +1,10 @@
 /**
- * What a keeper publishes of itself (reference 6.2, 6.6b): one look at the machine, put into the words of the store.
+ * What a keeper publishes of itself (reference 6.2, 6.6b): one look at the machine, put into the
+ * words of the store.
  *
- * Never says more than was seen: a generation only together with the synchronous standbys of the same look (W8), healthy only while
- * PostgreSQL answers, and for a DB whose data is not there yet, generation 0.
+ * Never says more than was seen: a generation only together with the synchronous standbys of the
+ * same look (W8), healthy only while PostgreSQL answers, and for a DB whose data is not there yet,
+ * generation 0.
  */
 import { lsn } from "#base/lsn.ts"
 import type { DB } from "#model/cluster.ts"
@@ -46,7 +48,8 @@ function postgresState(report: Report): PostgresState {
   const { local, settings, desired, work } = report
   const db = desired?.kind === "run" ? desired.db : null
   const uid = publishedDB(local, db)
-  const applied = uid === local.db.uid && !local.db.initializing ? local.db.generation : generation(0)
+  const applied =
+    uid === local.db.uid && !local.db.initializing ? local.db.generation : generation(0)
   const none: PostgresState = {
     uid,
     generation: applied,

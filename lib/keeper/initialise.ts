@@ -1,9 +1,11 @@
 /**
- * The first data of a cluster: `new` (initdb), `pitr` (a backup brought back) and `existing` (a directory that is there already), K7.
+ * The first data of a cluster: `new` (initdb), `pitr` (a backup brought back) and `existing` (a
+ * directory that is there already), K7.
  *
- * Initialisation has its own start with a temporary configuration, under the mark `setup`: a directory with that mark holds nothing
- * that anybody needs. What was in `postgres/` before is set aside (N3). `existing` never says `initializing`, because a Go keeper would
- * take that as leave to delete the data.
+ * Initialisation has its own start with a temporary configuration, under the mark `setup`: a
+ * directory with that mark holds nothing that anybody needs. What was in `postgres/` before is set
+ * aside (N3). `existing` never says `initializing`, because a Go keeper would take that as leave to
+ * delete the data.
  */
 import { toMillis } from "#base/duration.ts"
 import type { ConfigFiles } from "#model/local.ts"
@@ -29,7 +31,10 @@ import { startSteps } from "./start.ts"
 export function planInitialise(world: World): Outline {
   const { local, want } = world
   const { mark, db } = local
-  const begin = saveDB(world, fresh(want.db.uid, true, db.uid === want.db.uid ? db.initPGParameters : null))
+  const begin = saveDB(
+    world,
+    fresh(want.db.uid, true, db.uid === want.db.uid ? db.initPGParameters : null),
+  )
   if (begin.length > 0) return outline(world, [...begin, ...whole(world)])
   if (mark?.kind === "setup" && mark.db === want.db.uid && local.data.kind !== "missing")
     return setup(world)
@@ -42,8 +47,7 @@ function whole(world: World): readonly Step[] {
   if (running(local)) return [stop("the cluster is initialised")]
   const leftover = stale(world)
   if (leftover.length > 0) return leftover
-  const complete =
-    local.mark?.kind === "copied" || (local.side && memory.done.has("side-complete"))
+  const complete = local.mark?.kind === "copied" || (local.side && memory.done.has("side-complete"))
   return [
     ...(complete ? [] : [fill(world)]),
     ...installSide(world),
@@ -53,7 +57,10 @@ function whole(world: World): readonly Step[] {
   ]
 }
 
-/** The rules and the signal files of the temporary start, unless they are there already: a plan must come to its next step. */
+/**
+ * The rules and the signal files of the temporary start, unless they are there already: a plan must
+ * come to its next step.
+ */
 function prepare(world: World, signal: ConfigFiles["signal"]): readonly Step[] {
   const hba = hbaOf(world, "restarted")
   const { files } = world.local
@@ -69,7 +76,10 @@ function fill({ want }: World): Step {
 
 const isPitr = ({ want }: World): boolean => want.db.spec.initMode === "pitr"
 
-/** A backup is recovered up to its target, or, when it is to follow somebody outside, kept in recovery. */
+/**
+ * A backup is recovered up to its target, or, when it is to follow somebody outside, kept in
+ * recovery.
+ */
 function signalOf(world: World): "none" | "standby" | "recovery" {
   if (!isPitr(world)) return "none"
   return world.want.role.kind === "external" ? "standby" : "recovery"
@@ -82,11 +92,15 @@ function setup(world: World): Outline {
   const [start, ready, ...work] = setupSteps(world)
   if (start === undefined || ready === undefined) return outline(world, [])
   if (server.kind === "down" && !running(local))
-    return memory.done.has("set-up") ? outline(world, finish(world)) : startSteps(world, [start, ready, ...work])
-  const mayBeRecovering = isPitr(world) && local.files?.signal === "recovery" && !memory.done.has("recovered")
+    return memory.done.has("set-up")
+      ? outline(world, finish(world))
+      : startSteps(world, [start, ready, ...work])
+  const mayBeRecovering =
+    isPitr(world) && local.files?.signal === "recovery" && !memory.done.has("recovered")
   if (mayBeRecovering) return outline(world, [recovered(world), ready, ...work])
   if (server.kind !== "up") return outline(world, [ready, ...work])
-  if (server.revision !== temporaryRevision) return outline(world, [stop("it does not run as an initialisation should")])
+  if (server.revision !== temporaryRevision)
+    return outline(world, [stop("it does not run as an initialisation should")])
   return outline(world, work)
 }
 
@@ -131,7 +145,10 @@ export function planExisting(world: World): Outline {
     )
   const taken = fresh(want.db.uid, false, null)
   if (!want.db.spec.includePreviousConfig)
-    return outline(world, [...(running(local) ? [stop("the instance is taken over")] : []), ...saveDB(world, taken)])
+    return outline(world, [
+      ...(running(local) ? [stop("the instance is taken over")] : []),
+      ...saveDB(world, taken),
+    ])
   const temporary = server.kind === "up" && server.revision === temporaryRevision
   const capture: Step = { kind: "capture-parameters", state: taken }
   if (temporary) return outline(world, [capture, stop("the instance is taken over")])

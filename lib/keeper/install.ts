@@ -1,15 +1,20 @@
 /**
- * Bringing a directory that was made beside into use: mark it complete, set the present one aside, swap. Each of these steps leaves
- * something from which the next plan goes on; at no moment is there less than one whole copy (P3).
+ * Bringing a directory that was made beside into use: mark it complete, set the present one aside,
+ * swap. Each of these steps leaves something from which the next plan goes on; at no moment is
+ * there less than one whole copy (P3).
  */
 import type { Reason, Step } from "#model/step.ts"
 import { type World, discardSide, unmark } from "./outline.ts"
 
-/** Steps that remove what an earlier attempt for this or another DB left half done. PostgreSQL is stopped. */
+/**
+ * Steps that remove what an earlier attempt for this or another DB left half done. PostgreSQL is
+ * stopped.
+ */
 export function stale({ local, want, memory }: World): readonly Step[] {
   const { mark, side, data } = local
   const own = mark?.db === want.db.uid
-  // a copy for another DB: its directory goes if it is still beside; swapped in already, it counts as any other old data
+  // a copy for another DB: its directory goes if it is still beside; swapped in already, it counts
+  // as any other old data
   if (mark?.kind === "copied" && !own) return [unmark]
   if (mark?.kind === "copied" && !side && data.kind === "missing") return [unmark]
   if (mark?.kind === "setup" && (!own || want.db.spec.initMode === "resync"))

@@ -1,11 +1,12 @@
 /**
- * What a keeper remembers between two plans and would rather not: everything here may be lost at any moment, and then the plan asks
- * the world again, repeats an idempotent step, or takes the safer way (a copy instead of a rewind).
+ * What a keeper remembers between two plans and would rather not: everything here may be lost at
+ * any moment, and then the plan asks the world again, repeats an idempotent step, or takes the
+ * safer way (a copy instead of a rewind).
  */
 import { type Millis, never } from "#base/brand.ts"
 import { type Event, event } from "#model/events.ts"
 import type { DBUID } from "#model/ids.ts"
-import type { Step } from "#model/step.ts"
+import type { Step, StepKind } from "#model/step.ts"
 import type { Settings } from "./settings.ts"
 
 /** How a copy of the followed DB's data is got (K7, resync). */
@@ -42,13 +43,17 @@ export interface Memory {
   readonly goodSince: Millis | null
   /** The last start after which nobody asked PostgreSQL to stop. */
   readonly startedAt: Millis | null
+  /** The long step under way, while the plan is only asked whether it would still begin with it. */
+  readonly working: StepKind | null
   /** The configuration for which PostgreSQL was restarted already. */
   readonly restartedFor: string | null
   /** Said already, so that it is said once. */
   readonly said: ReadonlyMap<string, string>
 }
 
-/** The reason of the stop that ends an initialisation: everything that it had to do is done then. */
+/**
+ * The reason of the stop that ends an initialisation: everything that it had to do is done then.
+ */
 export const setupEnds = "the initialisation is done"
 
 export const emptyMemory: Memory = {
@@ -62,15 +67,14 @@ export const emptyMemory: Memory = {
   waiting: null,
   goodSince: null,
   startedAt: null,
+  working: null,
   restartedFor: null,
   said: new Map(),
 }
 
 /** The memory for planning for `db`; another DB starts afresh. */
 export const about = (memory: Memory, db: DBUID | null): Memory =>
-  memory.db === db
-    ? memory
-    : { ...emptyMemory, db, startedAt: memory.startedAt, said: memory.said }
+  memory.db === db ? memory : { ...emptyMemory, db, startedAt: memory.startedAt, said: memory.said }
 
 /** A step's name for counting its failures. */
 export const keyOf = (step: Step): string =>
@@ -109,12 +113,12 @@ export function failed(memory: Memory, step: Step, now: Millis): Memory {
 const startsMax = 2
 
 function learned(memory: Memory, step: Step, now: Millis): Memory {
-  const with_ = (done: Done): Memory => ({ ...memory, done: new Set([...memory.done, done]) })
+  const having = (done: Done): Memory => ({ ...memory, done: new Set([...memory.done, done]) })
   switch (step.kind) {
     case "initdb":
     case "restore":
     case "clone":
-      return with_("side-complete")
+      return having("side-complete")
     case "discard-side":
       return { ...memory, done: without(memory.done, "side-complete") }
     case "swap-in":
@@ -124,19 +128,19 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
         copies: memory.path === "clone" ? memory.copies + 1 : memory.copies,
       }
     case "save-divergent-wal":
-      return with_("wal-saved")
+      return having("wal-saved")
     case "rewind":
-      return with_("rewound")
+      return having("rewound")
     case "create-roles":
-      return with_("roles")
+      return having("roles")
     case "capture-parameters":
-      return with_("captured")
+      return having("captured")
     case "wait-recovered":
-      return with_("recovered")
+      return having("recovered")
     case "promote":
-      return with_("promoted")
+      return having("promoted")
     case "end-sessions":
-      return with_("sessions-ended")
+      return having("sessions-ended")
     case "prove-sync":
       return { ...memory, proved: step.names }
     case "start":
@@ -145,7 +149,9 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
       return step.state.initializing ? { ...memory, again: false } : memory
     case "stop": {
       const after = { ...memory, startedAt: null }
-      return step.why === setupEnds ? { ...after, done: new Set([...memory.done, "set-up"]) } : after
+      return step.why === setupEnds
+        ? { ...after, done: new Set([...memory.done, "set-up"]) }
+        : after
     }
     case "save-keeper":
     case "mark":
@@ -173,7 +179,9 @@ const without = (done: ReadonlySet<Done>, gone: Done): ReadonlySet<Done> =>
 function newsOf(step: Step, { superuser, replication }: Settings): readonly Event[] {
   switch (step.kind) {
     case "certify":
-      return [event("certificate.issued", { epoch: step.certificate.epoch, db: step.certificate.dbuid })]
+      return [
+        event("certificate.issued", { epoch: step.certificate.epoch, db: step.certificate.dbuid }),
+      ]
     case "save-db":
       return step.state.generation === 0
         ? []

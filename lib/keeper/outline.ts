@@ -1,6 +1,7 @@
 /**
- * The vocabulary of the planners: what they look at, and what they answer. A planner lists what is still to do from where the machine
- * is now; only the first step is carried out, then the machine is looked at again. So an interruption anywhere needs no code of its own.
+ * The vocabulary of the planners: what they look at, and what they answer. A planner lists what is
+ * still to do from where the machine is now; only the first step is carried out, then the machine
+ * is looked at again. So an interruption anywhere needs no code of its own.
  */
 import { type Millis, millis } from "#base/brand.ts"
 import type { Event } from "#model/events.ts"
@@ -35,7 +36,11 @@ export interface Outline {
   readonly wake: Millis | null
 }
 
-export const outline = (world: World, steps: readonly Step[], rest: Partial<Outline> = {}): Outline => ({
+export const outline = (
+  world: World,
+  steps: readonly Step[],
+  rest: Partial<Outline> = {},
+): Outline => ({
   steps,
   blocked: null,
   memory: world.memory,
@@ -82,7 +87,11 @@ function sameParameters(a: DBState["initPGParameters"], b: DBState["initPGParame
 }
 
 /** Nothing of this DB is applied yet. */
-export const fresh = (uid: DBUID, initializing: boolean, initPGParameters: DBState["initPGParameters"]): DBState => ({
+export const fresh = (
+  uid: DBUID,
+  initializing: boolean,
+  initPGParameters: DBState["initPGParameters"],
+): DBState => ({
   uid,
   generation: generation(0),
   initializing,
@@ -98,11 +107,13 @@ export function configure({ local }: World, rendered: Rendered, timeout: Millis)
     ? []
     : [{ kind: "write-config", files: rendered.files }]
   const { server } = local
-  if (server.kind !== "up" || (write.length === 0 && server.revision === rendered.revision)) return write
+  if (server.kind !== "up" || (write.length === 0 && server.revision === rendered.revision))
+    return write
   return [...write, { kind: "reload", revision: rendered.revision, timeout }]
 }
 
-export const running = ({ postmaster, server }: Local): boolean => postmaster || server.kind !== "down"
+export const running = ({ postmaster, server }: Local): boolean =>
+  postmaster || server.kind !== "down"
 
 /** Where the followed DB is, or null while it has not said. */
 export function sourceOf(role: Role): Source | null {

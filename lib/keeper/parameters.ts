@@ -1,6 +1,7 @@
 /**
- * Facts about PostgreSQL parameters, one row each: who sets them, which versions know them, what a change needs. Whatever the
- * keeper must decide by the name of a parameter is decided by this table (D-46, D-48, D-70).
+ * Facts about PostgreSQL parameters, one row each: who sets them, which versions know them, what a
+ * change needs. Whatever the keeper must decide by the name of a parameter is decided by this table
+ * (D-46, D-48, D-70).
  *
  * A parameter without a row is the user's and is passed on as typed.
  */
@@ -107,14 +108,16 @@ const byName: ReadonlyMap<string, Row> = new Map(rows.map((r) => [r.name, r]))
 export const rowOf = (name: string): Row | undefined => byName.get(name.toLowerCase())
 
 /** Names that PostgreSQL's file parser takes; anything else would spoil the whole file. */
-const wellFormed = /^[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*(\.[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)*$/
+const wellFormed =
+  /^[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*(\.[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*)*$/
 
 /** Why a parameter of the specification is not used, or null when it is. */
 export function refusal(name: string, value: string, major: number): string | null {
   if (!wellFormed.test(name)) return "it is not a parameter's name"
   if (value.includes("\0")) return "its value holds a zero byte"
   const known = rowOf(name)
-  if (known === undefined) return name.toLowerCase().startsWith("stolon.") ? "it is the keeper's own" : null
+  if (known === undefined)
+    return name.toLowerCase().startsWith("stolon.") ? "it is the keeper's own" : null
   if (major < known.since) return `PostgreSQL ${major} does not know it yet`
   if (major > known.until) return `PostgreSQL ${major} does not know it any more`
   if (known.owner === "nobody") return "it would move files that the keeper generates"

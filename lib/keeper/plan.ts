@@ -1,8 +1,10 @@
 /**
- * The keeper's brain: what is asked (`desire`), what is there (`Local`), and what is remembered become the steps that are still to do.
+ * The keeper's brain: what is asked (`desire`), what is there (`Local`), and what is remembered
+ * become the steps that are still to do.
  *
- * Pure. Steps are carried out one at a time and the plan is made anew after each, so a crash between any two is nothing special: the
- * next plan begins where the machine is. Whatever cannot be done is said with the way out (P5), never forced.
+ * Pure. Steps are carried out one at a time and the plan is made anew after each, so a crash
+ * between any two is nothing special: the next plan begins where the machine is. Whatever cannot be
+ * done is said with the way out (P5), never forced.
  */
 import { type Millis, never } from "#base/brand.ts"
 import { zeroLsn } from "#base/lsn.ts"
@@ -32,7 +34,10 @@ import { type Settings, stopEscalation, urgentEscalation } from "./settings.ts"
 import { planStandby } from "./standby.ts"
 
 export interface Input {
-  /** The cluster data as it was just read; null: there is none. A view that could not be read is no input at all. */
+  /**
+   * The cluster data as it was just read; null: there is none. A view that could not be read is no
+   * input at all.
+   */
   readonly view: ClusterData | null
   readonly local: Local
   readonly settings: Settings
@@ -65,7 +70,13 @@ function outlineFor(desired: Desired, input: Input, memory: Memory, now: Millis)
     case "leave":
       return { steps: [], blocked: null, memory, events: [], wake: null }
     case "stopped":
-      return { steps: stoppedSteps(desired, local, settings), blocked: null, memory, events: [], wake: null }
+      return {
+        steps: stoppedSteps(desired, local, settings),
+        blocked: null,
+        memory,
+        events: [],
+        wake: null,
+      }
     case "run":
       return planRun({ local, want: desired, settings, memory, now })
     default:
@@ -107,7 +118,11 @@ function finalLsn({ data }: Local): Certificate["finalLSN"] {
 function planRun(world: World): Outline {
   const { local, want, memory } = world
   if (local.binary.Maj < 12)
-    return blocked(world, `PostgreSQL ${local.binary.Maj} is not supported`, "install version 12 or later")
+    return blocked(
+      world,
+      `PostgreSQL ${local.binary.Maj} is not supported`,
+      "install version 12 or later",
+    )
   if (dataIsRight(world)) {
     if (memory.again && want.role.kind === "internal") return planResync(world)
     // whatever it marked is finished: the state was saved after it
@@ -162,7 +177,11 @@ function sayOnce(
   if (desired.kind === "run") {
     const { local, settings } = input
     const ignored = ignoredParameters({ local, want: desired, settings })
-    say("ignored", ignored.map(({ name }) => name).join(), ignored.map((i) => event("parameter.ignored", { ...i })))
+    say(
+      "ignored",
+      ignored.map(({ name }) => name).join(),
+      ignored.map((i) => event("parameter.ignored", { ...i })),
+    )
   }
   return { memory: { ...memory, said }, events: [...events, ...news] }
 }

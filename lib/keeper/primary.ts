@@ -1,9 +1,11 @@
 /**
- * Running as the primary: start, promotion (W3), the guard of synchronous mode (reference 6.6), changes of configuration.
+ * Running as the primary: start, promotion (W3), the guard of synchronous mode (reference 6.6),
+ * changes of configuration.
  *
- * The order protects two promises. P2: the names of the synchronous standbys are loaded before a standby is promoted and proved to be in
- * force before clients may write; commits that hung when a synchronous primary ended are shown to nobody until the standbys have
- * them (D-03, D-06, D-07). P1: nothing here starts a primary that `desire` did not ask for.
+ * The order protects two promises. P2: the names of the synchronous standbys are loaded before a
+ * standby is promoted and proved to be in force before clients may write; commits that hung when a
+ * synchronous primary ended are shown to nobody until the standbys have them (D-03, D-06, D-07).
+ * P1: nothing here starts a primary that `desire` did not ask for.
  */
 import { millis, never } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
@@ -109,7 +111,8 @@ function steady(world: World): Outline {
   const promotedNow = memory.done.has("promoted") || guardOf(hbaOf(local)) === "promoted"
   const end: readonly Step[] =
     promotedNow && !memory.done.has("sessions-ended") ? [{ kind: "end-sessions" }] : []
-  // a reload reaches those who commit at its own time: what is reported as applied is in force (W3, W8)
+  // a reload reaches those who commit at its own time: what is reported as applied is in force (W3,
+  // W8)
   const prove = memory.proved === syncNames(world.want.db) ? [] : proof(world)
   const again = restart(world, rendered)
   const steps = [
@@ -158,23 +161,26 @@ function opening(world: World): readonly Step[] {
 }
 
 /**
- * A parameter needs a restart, and the specification allows it. Once a configuration: what is still pending then, no restart cures.
+ * A parameter needs a restart, and the specification allows it. Once a configuration: what is still
+ * pending then, no restart cures.
  */
 export function restart(world: World, rendered: Rendered): readonly Step[] {
   const { local, want, memory } = world
   const { server } = local
   if (server.kind !== "up" || !server.pendingRestart || !want.spec.automaticPgRestart) return []
-  if (server.revision !== rendered.revision || memory.restartedFor === rendered.revision) return []
+  const done = memory.restartedFor === rendered.revision && memory.working !== "stop"
+  if (server.revision !== rendered.revision || done) return []
   return [stop("a parameter needs a restart", true)]
 }
 
 /** A restart that is under way is not planned a second time. */
 export const restarting = (world: World, steps: readonly Step[], { revision }: Rendered): World =>
-  steps.length === 0
-    ? world
-    : { ...world, memory: { ...world.memory, restartedFor: revision } }
+  steps.length === 0 ? world : { ...world, memory: { ...world.memory, restartedFor: revision } }
 
-/** The generation is applied. Clients may still be kept out: Go's leaders count that as converged, and so does ours. */
+/**
+ * The generation is applied. Clients may still be kept out: Go's leaders count that as converged,
+ * and so does ours.
+ */
 export const converged = (world: World): readonly Step[] =>
   saveDB(world, {
     uid: world.want.db.uid,

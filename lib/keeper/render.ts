@@ -1,6 +1,7 @@
 /**
- * The files that PostgreSQL is to run with, as a pure function of specification, role and what is there (reference 4.2 to 4.4,
- * without D-47 to D-49 and D-68). `stolon.revision` names their content, so that a running server can say which it has loaded.
+ * The files that PostgreSQL is to run with, as a pure function of specification, role and what is
+ * there (reference 4.2 to 4.4, without D-47 to D-49 and D-68). `stolon.revision` names their
+ * content, so that a running server can say which it has loaded.
  */
 import { sortedEntries } from "#base/order.ts"
 import type { DB } from "#model/cluster.ts"
@@ -26,7 +27,10 @@ export interface Rendered {
   readonly revision: string
 }
 
-/** The revision of every temporary configuration: a server that shows it is one of an initialisation. */
+/**
+ * The revision of every temporary configuration: a server that shows it is one of an
+ * initialisation.
+ */
 export const temporaryRevision = "temporary"
 
 export interface Scene {
@@ -35,7 +39,10 @@ export interface Scene {
   readonly settings: Settings
 }
 
-/** `role` and `signal` are given apart, because a primary that is not yet promoted starts as a standby. */
+/**
+ * `role` and `signal` are given apart, because a primary that is not yet promoted starts as a
+ * standby.
+ */
 export function render(scene: Scene, guard: Guard, signal: ConfigFiles["signal"]): Rendered {
   const { parameters } = ordinary(scene)
   const all = new Map([...parameters, ...recoveryParameters(scene)])
@@ -58,8 +65,8 @@ const strictPeers = ({ role, peers }: Run): readonly string[] =>
   role.kind === "internal" ? [] : peers
 
 /**
- * The whole text of the configuration for an initialisation's own start: what the instance brought, then ours. Nobody can connect
- * over the network meanwhile.
+ * The whole text of the configuration for an initialisation's own start: what the instance brought,
+ * then ours. Nobody can connect over the network meanwhile.
  */
 export function renderTemporary(scene: Scene, pitr: PITRConfig | null): string {
   const { parameters } = ordinary(scene)
@@ -115,7 +122,9 @@ function* defaults({ local, want, settings }: Scene): Iterable<readonly [string,
   if (want.db.spec.synchronousReplication) yield ["restart_after_crash", "off"]
   // a standby whose primary was away for a moment is back at once, not after PostgreSQL's 5 s
   yield ["wal_retrieve_retry_interval", "500ms"]
-  const scram = [settings.superuser, settings.replication].some(({ method }) => method === "scram-sha-256")
+  const scram = [settings.superuser, settings.replication].some(
+    ({ method }) => method === "scram-sha-256",
+  )
   if (scram && local.binary.Maj < 14) yield ["password_encryption", "scram-sha-256"]
 }
 
@@ -137,11 +146,12 @@ function* managed(scene: Scene, asked: Parameters): Iterable<readonly [string, s
 }
 
 /**
- * Room for every slot that is wanted or there: PostgreSQL does not start with fewer than it has (D-49). While it is down the slots
- * cannot be counted; then the file's value stands.
+ * Room for every slot that is wanted or there: PostgreSQL does not start with fewer than it has
+ * (D-49). While it is down the slots cannot be counted; then the file's value stands.
  */
 function slotsMax({ local, want }: Scene, asked: Parameters): number {
-  const wanted = want.db.spec.maxStandbys + (want.spec.additionalMasterReplicationSlots?.length ?? 0)
+  const wanted =
+    want.db.spec.maxStandbys + (want.spec.additionalMasterReplicationSlots?.length ?? 0)
   const there =
     local.server.kind === "up"
       ? local.server.slots.length
@@ -165,27 +175,31 @@ export function syncNames({ spec }: DB): string {
 }
 
 /**
- * On a standby these never shrink while it may still have to replay what a primary with more of them wrote: it would stop, or refuse
- * to start (D-46). What the primary reports is what stands in its files, not what it runs with, so a standby keeps what its own file has.
- * A primary takes the specification's value.
+ * On a standby these never shrink while it may still have to replay what a primary with more of
+ * them wrote: it would stop, or refuse to start (D-46). What the primary reports is what stands in
+ * its files, not what it runs with, so a standby keeps what its own file has. A primary takes the
+ * specification's value.
  */
 function* standbyFloors(scene: Scene, wanted: Parameters): Iterable<readonly [string, string]> {
   const { local, want } = scene
   const { role } = want
   if (role.kind === "primary") return
-  const reported = role.kind === "internal" ? role.followed.status.pgParameters : new Map<string, string>()
+  const reported =
+    role.kind === "internal" ? role.followed.status.pgParameters : new Map<string, string>()
   const current = currentConf(local)
   for (const { name, standbyFloor } of rows) {
     if (!standbyFloor) continue
     const least = Math.max(integer(reported.get(name)), integer(current.get(name)))
     const value = wanted.get(name)
-    if (least > integer(value) && (value === undefined || integer(value) > 0)) yield [name, String(least)]
+    if (least > integer(value) && (value === undefined || integer(value) > 0))
+      yield [name, String(least)]
   }
 }
 
 /**
- * Recovery of the role itself, reference 4.3. A primary has none, also while it is still to be promoted; but for the timeline, which is
- * PostgreSQL's default anyway: taking it out of the file would leave every promoted primary with a pending restart.
+ * Recovery of the role itself, reference 4.3. A primary has none, also while it is still to be
+ * promoted; but for the timeline, which is PostgreSQL's default anyway: taking it out of the file
+ * would leave every promoted primary with a pending restart.
  */
 function recoveryParameters({ want, settings }: Scene): Parameters {
   const { role, db } = want
@@ -211,7 +225,10 @@ function externalParameters(role: Extract<Role, { kind: "external" }>): Paramete
   return result
 }
 
-/** Recovery from a backup: up to the target, or for ever when the cluster follows an external primary. */
+/**
+ * Recovery from a backup: up to the target, or for ever when the cluster follows an external
+ * primary.
+ */
 function pitrParameters(role: Role, pitr: PITRConfig): Parameters {
   const archive = pitr.archiveRecoverySettings ?? null
   if (role.kind === "external")
@@ -235,8 +252,15 @@ function pitrParameters(role: Role, pitr: PITRConfig): Parameters {
   return result.set("recovery_target_action", "promote")
 }
 
-/** True when going from one file to the other needs a restart because of where the standby recovers from (D-45). */
-export function recoveryNeedsRestart(before: Parameters, after: Parameters, major: number): boolean {
+/**
+ * True when going from one file to the other needs a restart because of where the standby recovers
+ * from (D-45).
+ */
+export function recoveryNeedsRestart(
+  before: Parameters,
+  after: Parameters,
+  major: number,
+): boolean {
   return rows.some(
     ({ name, owner, since, reloadSince }) =>
       owner === "keeper" &&
@@ -248,7 +272,10 @@ export function recoveryNeedsRestart(before: Parameters, after: Parameters, majo
 }
 const recoveryNames = /^(primary_|recovery_|restore_)/
 
-/** What the keeper reports of the instance's own parameters: nothing that it manages, or it would be frozen into the specification. */
+/**
+ * What the keeper reports of the instance's own parameters: nothing that it manages, or it would be
+ * frozen into the specification.
+ */
 export function reportedParameters(file: Parameters, db: DB | null): Parameters {
   const user = db?.spec.pgParameters ?? new Map<string, string>()
   const kept = sortedEntries(file).flatMap(([name, value]): (readonly [string, string])[] => {

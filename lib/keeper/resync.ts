@@ -1,17 +1,19 @@
 /**
- * Getting a standby's data: by following as it is, by pg_rewind, by a fresh copy, in this order (reference 6.4, D-08, D-36, D-52).
+ * Getting a standby's data: by following as it is, by pg_rewind, by a fresh copy, in this order
+ * (reference 6.4, D-08, D-36, D-52).
  *
- * P3 and N3: the present directory stays whole until a complete copy lies beside it; then it is set aside, not deleted. pg_rewind is
- * begun only after the WAL that nobody else has was saved, and a directory in which it did not finish is never started again.
+ * P3 and N3: the present directory stays whole until a complete copy lies beside it; then it is set
+ * aside, not deleted. pg_rewind is begun only after the WAL that nobody else has was saved, and a
+ * directory in which it did not finish is never started again.
  *
- * `initializing` without a mark means: the old directory stays untouched, only a copy will do. That also fits what a Go keeper
- * leaves, whose directory then is not to be trusted.
+ * `initializing` without a mark means: the old directory stays untouched, only a copy will do. That
+ * also fits what a Go keeper leaves, whose directory then is not to be trusted.
  */
 import { never } from "#base/brand.ts"
 import { zeroLsn } from "#base/lsn.ts"
 import { type DB, type DBStatus } from "#model/cluster.ts"
 import { slotOf } from "#model/ids.ts"
-import type { Step } from "#model/step.ts"
+import type { Step, StepKind } from "#model/step.ts"
 import { type Whole, forkOf, judge } from "./branch.ts"
 import { installSide, stale } from "./install.ts"
 import { type Path, waitedFor } from "./memory.ts"
@@ -40,7 +42,7 @@ export function planResync(world: World): Outline {
     )
   const { followed } = want.role
   // first of all: whatever runs here runs for another DB
-  if (running(local)) return outline(world, [stop(`DB ${want.db.uid} is to be copied`)])
+  if (running(local)) return outline(world, [makeRoom(world)])
   const leftover = stale(world)
   if (leftover.length > 0) return outline(world, leftover)
   const path = choose(world, followed)
@@ -58,6 +60,16 @@ export function planResync(world: World): Outline {
       return never(path)
   }
 }
+
+/** The stop before everything else. */
+export const makeRoom = ({ want }: World): Step => stop(`DB ${want.db.uid} is to be copied`)
+
+/**
+ * Whether it is worth beginning. A copy that runs is not given up because the other side's keeper was
+ * silent for a moment: when the source is really gone, the copy fails by itself.
+ */
+const reachable = ({ memory }: World, { status }: DB, step: StepKind): boolean =>
+  status.healthy || memory.working === step
 
 /** The way to go, or what to wait for. */
 function choose(world: World, followed: DB): Path | Outline {
@@ -92,7 +104,11 @@ function rewindable({ local, want }: World, data: Whole): boolean {
 function rewind(world: World, followed: DB): Outline {
   const { local, want, memory } = world
   const source = sourceOf(want.role)
-  if (source === null || !followed.status.healthy) return unreachable(world, followed)
+  if (
+    source === null ||
+    !reachable(world, followed, memory.done.has("wal-saved") ? "rewind" : "save-divergent-wal")
+  )
+    return unreachable(world, followed)
   const { uid } = want.db
   const save: Step = { kind: "save-divergent-wal", since: since(world, followed.status) }
   const steps: readonly Step[] = [
@@ -115,7 +131,8 @@ function clone(world: World, followed: DB): Outline {
   const { uid } = want.db
   const whole = local.mark?.kind === "copied" || (local.side && memory.done.has("side-complete"))
   const from = sourceOf(want.role)
-  if (!whole && (from === null || !followed.status.healthy)) return unreachable(world, followed)
+  if (!whole && (from === null || !reachable(world, followed, "clone")))
+    return unreachable(world, followed)
   const copy: readonly Step[] =
     whole || from === null ? [] : [{ kind: "clone", from, slot: slotOf(uid) }]
   return outline(world, [

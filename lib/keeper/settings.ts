@@ -1,6 +1,6 @@
 /**
- * What a keeper is told by its flags, and the few spans that its plans wait for. Data only; passwords travel here and end in
- * connection strings, never in events.
+ * What a keeper is told by its flags, and the few spans that its plans wait for. Data only;
+ * passwords travel here and end in connection strings, never in events.
  */
 import { type Millis, millis } from "#base/brand.ts"
 import type { BootUUID, KeeperUID } from "#model/ids.ts"
@@ -31,9 +31,15 @@ export interface Settings {
   readonly canBeSynchronousReplica: boolean
 }
 
-/** How long a copy waits for the followed DB to have applied what concerns it (its slot, its new timeline) before it is tried anyway. */
+/**
+ * How long a copy waits for the followed DB to have applied what concerns it (its slot, its new
+ * timeline) before it is tried anyway.
+ */
 export const settleTime: Millis = millis(10_000)
-/** How long a standby that was not freshly copied may be up without streaming before it counts as diverged. */
+/**
+ * How long a standby that was not freshly copied may be up without streaming before it counts as
+ * diverged.
+ */
 export const streamTime: Millis = millis(30_000)
 /** How long the replacement must have done well before what it replaced is removed (N3). */
 export const asideTime: Millis = millis(300_000)

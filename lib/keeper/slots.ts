@@ -1,6 +1,7 @@
 /**
- * Replication slots: `stolon_*` belongs to the keepers, everything else is left alone (G12, reference 6.5). Slots never hold up what
- * safety rests on: one that could not be created is tried again after everything else (D-05).
+ * Replication slots: `stolon_*` belongs to the keepers, everything else is left alone (G12,
+ * reference 6.5). Slots never hold up what safety rests on: one that could not be created is tried
+ * again after everything else (D-05).
  */
 import { sortedSet } from "#base/order.ts"
 import { slotOf, slotPrefix } from "#model/ids.ts"

@@ -1,12 +1,12 @@
 /**
  * Running as a standby, of another DB of the cluster or of a primary outside (K10).
  *
- * A copy that was not made freshly must show that it streams before the DB's first generation is reported: until then the leader
- * takes nothing for granted (6.6b), and a copy that turns out to have left the primary's history is replaced, never trusted (D-09).
+ * A copy that was not made freshly must show that it streams before the DB's first generation is
+ * reported: until then the leader takes nothing for granted (6.6b), and a copy that turns out to
+ * have left the primary's history is replaced, never trusted (D-09).
  */
 import { millis, never } from "#base/brand.ts"
 import { event } from "#model/events.ts"
-import type { Step } from "#model/step.ts"
 import { diverged } from "./branch.ts"
 import { housekeeping } from "./housekeeping.ts"
 import { type Memory, waitedFor } from "./memory.ts"
@@ -20,10 +20,23 @@ import {
   stop,
   waiting,
 } from "./outline.ts"
-import { changeEvents, converged, requestTimeout, restart, restarting, waitReady } from "./primary.ts"
-import { type Rendered, currentConf, recoveryNeedsRestart, render, temporaryRevision } from "./render.ts"
+import {
+  changeEvents,
+  converged,
+  requestTimeout,
+  restart,
+  restarting,
+  waitReady,
+} from "./primary.ts"
+import {
+  type Rendered,
+  currentConf,
+  recoveryNeedsRestart,
+  render,
+  temporaryRevision,
+} from "./render.ts"
 import { parseConf } from "./conf.ts"
-import { planResync } from "./resync.ts"
+import { makeRoom, planResync } from "./resync.ts"
 import { glance, settleTime, streamTime } from "./settings.ts"
 import { slotSteps } from "./slots.ts"
 import { startSteps } from "./start.ts"
@@ -32,7 +45,8 @@ export function planStandby(world: World): Outline {
   const { local, want } = world
   const { data, server, db } = local
   if (data.kind !== "initialized") return planResync(world)
-  const wasPrimary = server.kind === "up" ? !server.inRecovery : server.kind === "down" && data.role === "master"
+  const wasPrimary =
+    server.kind === "up" ? !server.inRecovery : server.kind === "down" && data.role === "master"
   const temporary = server.kind === "up" && server.revision === temporaryRevision
   if (temporary) return outline(world, [stop("the temporary configuration has served")])
   if (wasPrimary && (server.kind === "up" || db.generation > 0))
@@ -59,8 +73,8 @@ export function planStandby(world: World): Outline {
 }
 
 /**
- * Not answering yet. Nobody uses it, so a changed configuration is brought in by a restart; a reload could not be seen to arrive.
- * Waiting for it is only for the sake of reporting it at once.
+ * Not answering yet. Nobody uses it, so a changed configuration is brought in by a restart; a
+ * reload could not be seen to arrive. Waiting for it is only for the sake of reporting it at once.
  */
 function starting(world: World, rendered: Rendered): Outline {
   if (!sameFiles(world.local.files, rendered.files))
@@ -87,7 +101,10 @@ function up(world: World, rendered: Rendered): Outline {
   return { ...done, events: [...changeEvents(local, rendered), ...done.events] }
 }
 
-/** It is up, but does not stream: it may have left the primary's history, or the primary may just not be there. */
+/**
+ * It is up, but does not stream: it may have left the primary's history, or the primary may just
+ * not be there.
+ */
 function unverified(world: World): Outline {
   const { want, memory, now, local } = world
   if (want.role.kind !== "internal") return outline(world, [])
@@ -103,15 +120,25 @@ function unverified(world: World): Outline {
 
 function leftHistory({ local, want }: World): boolean {
   const { server } = local
-  return server.kind === "up" && want.role.kind === "internal" && diverged(want.role.followed.status, server)
+  return (
+    server.kind === "up" &&
+    want.role.kind === "internal" &&
+    diverged(want.role.followed.status, server)
+  )
 }
 
-/** The copy in use is of no use: take another way. `undecided` here means whatever of rewind and copy can be done. */
+/**
+ * The copy in use is of no use: take another way. `undecided` here means whatever of rewind and
+ * copy can be done.
+ */
 function redo(world: World, path: Memory["path"]): Outline {
   const { memory, want } = world
   const next: Memory = { ...memory, again: true, path, waiting: null, done: new Set() }
-  const steps: readonly Step[] = [stop("the standby cannot follow as it is")]
-  return outline({ ...world, memory: next }, steps, {
-    events: [event("plan.blocked", { why: `DB ${want.db.uid} has left the history that it should follow` })],
+  return outline({ ...world, memory: next }, [makeRoom(world)], {
+    events: [
+      event("plan.blocked", {
+        why: `DB ${want.db.uid} has left the history that it should follow`,
+      }),
+    ],
   })
 }

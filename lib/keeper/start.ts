@@ -1,6 +1,6 @@
 /**
- * What every regular start has in common: the binaries must fit the data, and a PostgreSQL that ends at once is not started in a
- * tight circle.
+ * What every regular start has in common: the binaries must fit the data, and a PostgreSQL that
+ * ends at once is not started in a tight circle.
  */
 import { millis } from "#base/brand.ts"
 import type { Step } from "#model/step.ts"

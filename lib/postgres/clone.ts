@@ -1,13 +1,16 @@
 /**
- * A fresh copy of another DB into `postgres.new/`, by pg_basebackup. It never writes into `postgres/` (D-08).
+ * A fresh copy of another DB into `postgres.new/`, by pg_basebackup. It never writes into
+ * `postgres/` (D-08).
  *
- * Three traps. The copy must not run under the name of a standby: a WAL stream called `stolon_<uid>` could be counted as the
- * synchronous standby that it is not yet. The copy is a standby from birth (`standby.signal`): started without, it would be a
- * second primary on the source's timeline. And the source's slot may not exist yet (D-59): that is found out before the copy, not
- * after.
+ * Three traps. The copy must not run under the name of a standby: a WAL stream called
+ * `stolon_<uid>` could be counted as the synchronous standby that it is not yet. The copy is a
+ * standby from birth (`standby.signal`): started without, it would be a second primary on the
+ * source's timeline. And the source's slot may not exist yet (D-59): that is found out before the
+ * copy, not after.
  *
- * Tablespaces keep their place when it is free on this machine. When it is not (the present data uses it, or another keeper of
- * this machine), the copy goes to `tablespaces/` below the keeper's directory (D-51).
+ * Tablespaces keep their place when it is free on this machine. When it is not (the present data
+ * uses it, or another keeper of this machine), the copy goes to `tablespaces/` below the keeper's
+ * directory (D-51).
  */
 import { constants } from "node:fs"
 import { access, mkdir } from "node:fs/promises"
@@ -34,7 +37,7 @@ export async function clone(step: Extract<Step, { kind: "clone" }>, job: Job): P
   if (/^[a-z0-9_]+$/.test(slot)) await assertSlot(from, slot, job)
   const source = conninfo({
     host: from.host,
-    port: `${from.port}`,
+    port: from.port,
     user: account.name,
     application_name: copyName,
     sslmode: "prefer",
@@ -80,8 +83,8 @@ export const sourceTarget = (
 const slotRow = v.object({ slot_type: v.nullable(v.string()) })
 
 /**
- * Throws when the source says that the slot is not there. Any other answer decides nothing (READ_REPLICATION_SLOT exists since 15,
- * and pg_basebackup tells better why it cannot connect).
+ * Throws when the source says that the slot is not there. Any other answer decides nothing
+ * (READ_REPLICATION_SLOT exists since 15, and pg_basebackup tells better why it cannot connect).
  */
 async function assertSlot(from: Source, slot: string, job: Job): Promise<void> {
   const { settings, signal } = job
@@ -103,7 +106,10 @@ const spaceRow = v.object({ oid: v.string(), location: v.string() })
 const spacesSql = `select oid::text, pg_tablespace_location(oid) as location from pg_tablespace
   where pg_tablespace_location(oid) like '/%' order by oid`
 
-/** `-T` for each tablespace whose place is taken here. Without an answer from the source pg_basebackup has to see for itself. */
+/**
+ * `-T` for each tablespace whose place is taken here. Without an answer from the source
+ * pg_basebackup has to see for itself.
+ */
 async function tablespaceFlags(from: Source, job: Job): Promise<readonly string[]> {
   const { settings, places, signal } = job
   const session = newSession(

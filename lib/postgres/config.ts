@@ -1,10 +1,12 @@
 /**
- * Steps that write what PostgreSQL reads at its start: configuration, pg_hba.conf, signal files, and the link that makes ALTER SYSTEM
- * fail (reference 4.1, 4.5). Each file is replaced whole and durably.
+ * Steps that write what PostgreSQL reads at its start: configuration, pg_hba.conf, signal files,
+ * and the link that makes ALTER SYSTEM fail (reference 4.1, 4.5). Each file is replaced whole and
+ * durably.
  *
- * The order keeps a crash harmless: a signal file that makes a standby is there before anything else changes, and is taken away
- * last. A standby's signal file is never taken away while pg_control says that the directory is in recovery: it would come up
- * as a second primary on the old one's timeline. Promotion takes it away, under a new timeline.
+ * The order keeps a crash harmless: a signal file that makes a standby is there before anything
+ * else changes, and is taken away last. A standby's signal file is never taken away while
+ * pg_control says that the directory is in recovery: it would come up as a second primary on the
+ * old one's timeline. Promotion takes it away, under a new timeline.
  */
 import { readlink, rename, symlink } from "node:fs/promises"
 import { join } from "node:path"
@@ -27,7 +29,9 @@ export async function writeConfig({ files }: Of<"write-config">, job: Job): Prom
   await dropSignals(job, files.signal)
 }
 
-/** Before a start with a temporary configuration: the instance's own postgresql.conf stays as it is. */
+/**
+ * Before a start with a temporary configuration: the instance's own postgresql.conf stays as it is.
+ */
 export async function prepare({ hba, signal }: Of<"prepare">, job: Job): Promise<void> {
   await addSignal(job.places.data, signal)
   await writeAtomic(join(job.places.data, hbaName), hba)
@@ -43,7 +47,8 @@ async function dropSignals(job: Job, wanted: ConfigFiles["signal"]): Promise<voi
   const { data } = job.places
   if (wanted !== "recovery") await removeDurably(join(data, signalNames.recovery))
   if (wanted === "standby") return
-  if (wanted === "none" && (await exists(join(data, signalNames.standby)))) await assertNoStandby(job)
+  if (wanted === "none" && (await exists(join(data, signalNames.standby))))
+    await assertNoStandby(job)
   await removeDurably(join(data, signalNames.standby))
 }
 
@@ -70,7 +75,10 @@ export async function blockAlterSystem(directory: string): Promise<void> {
 export const unblockAlterSystem = (directory: string): Promise<void> =>
   removeDurably(join(directory, autoName))
 
-/** The initialisation's own file, or its removal: a copy from a Go keeper brings the source's along. Returns the arguments for it. */
+/**
+ * The initialisation's own file, or its removal: a copy from a Go keeper brings the source's along.
+ * Returns the arguments for it.
+ */
 export async function placeTemporary(
   directory: string,
   temporary: string | null,

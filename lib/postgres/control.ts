@@ -1,10 +1,10 @@
 /**
- * What pg_control says of a stopped instance, by way of PostgreSQL's own pg_controldata: the layout of the file changes between
- * major versions, its printed labels hardly do.
+ * What pg_control says of a stopped instance, by way of PostgreSQL's own pg_controldata: the layout
+ * of the file changes between major versions, its printed labels hardly do.
  *
- * The timeline is the highest that the instance is known to have written on. Just after a promotion the last checkpoint still
- * names the old one, and only "min recovery ending" the new (#644): a primary that crashed at that moment must not look as if
- * it had never left the old timeline.
+ * The timeline is the highest that the instance is known to have written on. Just after a promotion
+ * the last checkpoint still names the old one, and only "min recovery ending" the new (#644): a
+ * primary that crashed at that moment must not look as if it had never left the old timeline.
  */
 import { stat } from "node:fs/promises"
 import { join } from "node:path"
@@ -18,7 +18,10 @@ export interface ControlFacts extends Control {
   readonly segmentBytes: number
 }
 
-/** Parses pg_controldata's output (LC_ALL=C). Null when the file's checksum is wrong: then nothing in it means anything. */
+/**
+ * Parses pg_controldata's output (LC_ALL=C). Null when the file's checksum is wrong: then nothing
+ * in it means anything.
+ */
 export function parseControl(output: string): ControlFacts | null {
   if (/^WARNING: .*CRC/im.test(output)) return null
   const fields = new Map(

@@ -1,7 +1,9 @@
 /**
- * What can be said of a PostgreSQL data directory by looking at its files (reference 4.8), whether PostgreSQL runs or not.
+ * What can be said of a PostgreSQL data directory by looking at its files (reference 4.8), whether
+ * PostgreSQL runs or not.
  *
- * The list of what belongs to a whole instance is data, a row each with the versions that have it (D-50). Nothing here writes.
+ * The list of what belongs to a whole instance is data, a row each with the versions that have it
+ * (D-50). Nothing here writes.
  */
 import { lstat, open, readdir } from "node:fs/promises"
 import { join } from "node:path"
@@ -15,7 +17,11 @@ interface Row {
   readonly since?: number
   readonly until?: number
 }
-const row = (name: string, since = 0, until = Number.POSITIVE_INFINITY): Row => ({ name, since, until })
+const row = (name: string, since = 0, until = Number.POSITIVE_INFINITY): Row => ({
+  name,
+  since,
+  until,
+})
 
 const belongings: readonly Row[] = [
   row("base"),
@@ -118,7 +124,8 @@ async function newestTimeline(directory: string): Promise<number> {
 }
 
 /**
- * The name of the oldest WAL file, as Go reports it: only segments of 16 MiB, because the readers reckon with that size (D-39).
+ * The name of the oldest WAL file, as Go reports it: only segments of 16 MiB, because the readers
+ * reckon with that size (D-39).
  */
 export async function oldestWalFile(directory: string): Promise<string> {
   const wal = join(directory, "pg_wal")

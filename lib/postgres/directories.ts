@@ -1,10 +1,12 @@
 /**
- * Steps that create, rename and remove data directories (N3). The plan decides; what is checked here once more is what must never
- * happen whatever a plan says: nothing is done to a directory in which PostgreSQL runs, and `postgres/` is removed only while a
- * mark says that it holds nothing that anybody needs (N4).
+ * Steps that create, rename and remove data directories (N3). The plan decides; what is checked
+ * here once more is what must never happen whatever a plan says: nothing is done to a directory in
+ * which PostgreSQL runs, and `postgres/` is removed only while a mark says that it holds nothing
+ * that anybody needs (N4).
  *
- * Removal never follows a link out of the keeper's directory. A tablespace that lies where an operator put it is left there; one
- * that we copied to `tablespaces/` is removed when no data directory links to it any more.
+ * Removal never follows a link out of the keeper's directory. A tablespace that lies where an
+ * operator put it is left there; one that we copied to `tablespaces/` is removed when no data
+ * directory links to it any more.
  */
 import { readlink } from "node:fs/promises"
 import { basename, join } from "node:path"
@@ -18,10 +20,15 @@ import { moveAside, moveIn, removeTree, settleMove } from "./tree.ts"
 type Of<K> = Extract<Step, { kind: K }>
 
 /** Throws while anything of PostgreSQL is alive. */
-export async function assertStopped({ supervisor, places }: Context, signal: AbortSignal): Promise<void> {
+export async function assertStopped(
+  { supervisor, places }: Context,
+  signal: AbortSignal,
+): Promise<void> {
   const state = await supervisor.state(signal)
   if (state.kind === "running")
-    throw new Error(`PostgreSQL runs in ${places.data} (pid ${state.pid}); it has to be stopped first`)
+    throw new Error(
+      `PostgreSQL runs in ${places.data} (pid ${state.pid}); it has to be stopped first`,
+    )
 }
 
 export async function discardSide(_: Of<"discard-side">, job: Job): Promise<void> {

@@ -1,11 +1,12 @@
 /**
- * Before pg_rewind discards what this instance wrote and nobody else has, its WAL is copied to `divergent-wal-<time>/` (N3), for a
- * person who wants to know what was lost (pg_waldump).
+ * Before pg_rewind discards what this instance wrote and nobody else has, its WAL is copied to
+ * `divergent-wal-<time>/` (N3), for a person who wants to know what was lost (pg_waldump).
  *
- * Real copies, never hard links: pg_rewind and PostgreSQL's own recycling overwrite segments in place, which would change the
- * linked file too. A rewind that failed half-way is tried again on WAL that is no longer the original, so a save that is
- * complete is never repeated for the same fork. Three such folders are kept: one would let the second failover of a bad night
- * destroy the evidence of the first; without a bound they would fill the disk.
+ * Real copies, never hard links: pg_rewind and PostgreSQL's own recycling overwrite segments in
+ * place, which would change the linked file too. A rewind that failed half-way is tried again on
+ * WAL that is no longer the original, so a save that is complete is never repeated for the same
+ * fork. Three such folders are kept: one would let the second failover of a bad night destroy the
+ * evidence of the first; without a bound they would fill the disk.
  */
 import { constants } from "node:fs"
 import { copyFile, mkdir, open, rename } from "node:fs/promises"
@@ -90,7 +91,9 @@ export function segmentNumber(name: string, segmentBytes: number): bigint | null
   return BigInt(`0x${match[1] ?? "0"}`) * perFile + BigInt(`0x${match[2] ?? "0"}`)
 }
 
-/** Segments made ahead are old ones renamed: their first page still has its old address, or none. */
+/**
+ * Segments made ahead are old ones renamed: their first page still has its old address, or none.
+ */
 async function isWritten(path: string, start: bigint): Promise<boolean> {
   if (!(await exists(path))) return false
   const file = await open(path)

@@ -1,8 +1,8 @@
 /**
  * The table of steps: one function for each kind. A kind without one does not compile.
  *
- * Executors are idempotent: done twice, after a crash in between or a lost answer, the result is the same. They throw when they fail;
- * the plan looks at the machine again and decides anew.
+ * Executors are idempotent: done twice, after a crash in between or a lost answer, the result is
+ * the same. They throw when they fail; the plan looks at the machine again and decides anew.
  */
 import type { Step, StepKind } from "#model/step.ts"
 import { clone } from "./clone.ts"

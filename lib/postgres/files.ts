@@ -1,7 +1,9 @@
 /**
- * The generated configuration as it lies in the data directory, for comparison with what ought to be there. Reads only.
+ * The generated configuration as it lies in the data directory, for comparison with what ought to
+ * be there. Reads only.
  *
- * A file that is missing makes the whole `null`; so does one that is a link or no file, because writing it anew is then due.
+ * A file that is missing makes the whole `null`; so does one that is a link or no file, because
+ * writing it anew is then due.
  */
 import { lstat } from "node:fs/promises"
 import { join } from "node:path"

@@ -1,6 +1,7 @@
 /**
- * Steps that fill `postgres.new/` without another PostgreSQL: initdb, and the operator's command that brings a backup back
- * (reference 4.6, 4.7). What an earlier attempt left there is removed first; `postgres/` is never touched.
+ * Steps that fill `postgres.new/` without another PostgreSQL: initdb, and the operator's command
+ * that brings a backup back (reference 4.6, 4.7). What an earlier attempt left there is removed
+ * first; `postgres/` is never touched.
  */
 import { chmod, mkdir } from "node:fs/promises"
 import type { Step } from "#model/step.ts"
@@ -37,7 +38,9 @@ export async function initdb({ config }: Of<"initdb">, job: Job): Promise<void> 
           places.side,
           "-U",
           superuser.name,
-          ...(passFile === null ? [] : ["--pwfile", passFile, "-A", authentication(superuser, Maj)]),
+          ...(passFile === null
+            ? []
+            : ["--pwfile", passFile, "-A", authentication(superuser, Maj)]),
           ...wanted.flatMap(([flag, value]) => (value === "" ? [] : [flag, value])),
           ...checksumFlags(config?.dataChecksums ?? false, Maj),
         ],
@@ -51,8 +54,9 @@ export async function initdb({ config }: Of<"initdb">, job: Job): Promise<void> 
 }
 
 /**
- * What initdb writes to pg_hba.conf, until ours replaces it. It also settles password_encryption, so it must not be a step back
- * from the version's default: the `md5` of our flags admits SCRAM secrets too.
+ * What initdb writes to pg_hba.conf, until ours replaces it. It also settles password_encryption,
+ * so it must not be a step back from the version's default: the `md5` of our flags admits SCRAM
+ * secrets too.
  */
 const authentication = ({ method }: Account, major: number): string =>
   major >= 14 || method === "scram-sha-256" ? "scram-sha-256" : "md5"
@@ -69,7 +73,9 @@ export async function restore({ command }: Of<"restore">, job: Job): Promise<voi
   progress("restore")
   const outcome = await run({ argv: ["/bin/sh", "-c", script], cwd: places.root }, signal)
   if (outcome.code !== 0)
-    throw new Error(`the restore command failed (${outcome.code ?? outcome.signal}): ${outcome.tail}`)
+    throw new Error(
+      `the restore command failed (${outcome.code ?? outcome.signal}): ${outcome.tail}`,
+    )
   if ((await contentOf(places.side)).length === 0)
     throw new Error("the restore command succeeded but left the data directory (%d) empty")
   await chmod(places.side, 0o700) // PostgreSQL refuses others

@@ -1,9 +1,11 @@
 /**
- * Builds `Local`: everything a keeper knows of its machine at the start of a tick, read once. Changes nothing,
- * but for finishing a directory move that a crash interrupted: half of one is not a state that anybody should plan from.
+ * Builds `Local`: everything a keeper knows of its machine at the start of a tick, read once.
+ * Changes nothing, but for finishing a directory move that a crash interrupted: half of one is not
+ * a state that anybody should plan from.
  *
- * Facts are read in an order that errs on the safe side: the process first, then the files. A PostgreSQL that ends in between is
- * seen as a server that does not answer, and seen as ended at the next look, which its end itself brings about.
+ * Facts are read in an order that errs on the safe side: the process first, then the files. A
+ * PostgreSQL that ends in between is seen as a server that does not answer, and seen as ended at
+ * the next look, which its end itself brings about.
  */
 import type { Local } from "#model/local.ts"
 import { controlReader } from "./control.ts"
@@ -31,7 +33,9 @@ export function observer(context: Context): (signal: AbortSignal) => Promise<Loc
       readConfigFiles(places.data),
       context.version(signal),
       contentOf(places.root),
-      readDataDir(places.data, async (directory) => (running ? null : await control(directory, signal))),
+      readDataDir(places.data, async (directory) =>
+        running ? null : await control(directory, signal),
+      ),
       exists(places.side),
     ])
     return {

@@ -1,9 +1,9 @@
 /**
- * The real PostgreSQL behind the port: guardian, connections, files and programs put together. Decides nothing; what may be done
- * and when is the keeper's plan.
+ * The real PostgreSQL behind the port: guardian, connections, files and programs put together.
+ * Decides nothing; what may be done and when is the keeper's plan.
  *
- * Opening finds out whether a PostgreSQL already runs here (the keeper was restarted) and takes it over as it is (D-41). Closing leaves
- * it running under its guardian; `end` is what stops it.
+ * Opening finds out whether a PostgreSQL already runs here (the keeper was restarted) and takes it
+ * over as it is (D-41). Closing leaves it running under its guardian; `end` is what stops it.
  */
 import { realpath } from "node:fs/promises"
 import { millis } from "#base/brand.ts"

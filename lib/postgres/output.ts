@@ -1,6 +1,7 @@
 /**
- * Short questions to PostgreSQL's programs whose answer is their output: `postgres -V`, `pg_controldata`. They change nothing, so
- * they run as plain children, without the launcher that guards those which write (`lib/system/command.ts`).
+ * Short questions to PostgreSQL's programs whose answer is their output: `postgres -V`,
+ * `pg_controldata`. They change nothing, so they run as plain children, without the launcher that
+ * guards those which write (`lib/system/command.ts`).
  */
 import { childEnvironment } from "#system/self.ts"
 
@@ -20,6 +21,8 @@ export async function outputOf(argv: readonly string[], signal: AbortSignal): Pr
   ])
   signal.throwIfAborted()
   if (child.exitCode !== 0)
-    throw new Error(`${argv[0] ?? ""} failed (${child.exitCode ?? child.signalCode}): ${errors.trim()}`)
+    throw new Error(
+      `${argv[0] ?? ""} failed (${child.exitCode ?? child.signalCode}): ${errors.trim()}`,
+    )
   return output
 }

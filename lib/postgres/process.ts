@@ -1,9 +1,9 @@
 /**
- * Steps about PostgreSQL's process: start, stop, and waiting for what it does by itself. The process belongs to the guardian; here
- * orders are given and results awaited.
+ * Steps about PostgreSQL's process: start, stop, and waiting for what it does by itself. The
+ * process belongs to the guardian; here orders are given and results awaited.
  *
- * Nothing is started in a directory marked as half rewound, nor twice. Waiting notices that PostgreSQL has ended (a failed recovery
- * never "gets ready", Go stolon waited for ever).
+ * Nothing is started in a directory marked as half rewound, nor twice. Waiting notices that
+ * PostgreSQL has ended (a failed recovery never "gets ready", Go stolon waited for ever).
  */
 import { join } from "node:path"
 import * as v from "valibot"
@@ -13,8 +13,10 @@ import { blockAlterSystem, placeTemporary } from "./config.ts"
 import { exists } from "./datadir.ts"
 import { signalNames } from "./files.ts"
 import { reasonOf } from "./server.ts"
+import type { SqlSession } from "./sessions.ts"
 import { type Job, program } from "./settings.ts"
 import { readMark } from "./state.ts"
+import { runTool } from "./tool.ts"
 import { settleMove } from "./tree.ts"
 
 type Of<K> = Extract<Step, { kind: K }>
@@ -34,12 +36,19 @@ export async function start({ temporary }: Of<"start">, job: Job): Promise<void>
   sessions.close()
   const socket = `unix_socket_directories=${settings.socketDirectory}`
   await supervisor.start(
-    { postgres: program(settings, "postgres"), dataDir: places.data, args: ["-c", socket, ...more] },
+    {
+      postgres: program(settings, "postgres"),
+      dataDir: places.data,
+      args: ["-c", socket, ...more],
+    },
     signal,
   )
 }
 
-/** The checkpoint beforehand makes the stop short, while clients still work; it may not hold up the stop for long (D-44). */
+/**
+ * The checkpoint beforehand makes the stop short, while clients still work; it may not hold up the
+ * stop for long (D-44).
+ */
 export async function stop(step: Of<"stop">, job: Job): Promise<void> {
   const { supervisor, sessions, signal } = job
   if (step.checkpoint) await checkpoint(job, step.escalateAfter)
@@ -52,7 +61,8 @@ async function checkpoint({ sessions, settings, signal }: Job, most: Millis): Pr
     const session = await sessions.own(signal)
     await session.run("checkpoint", signal, millis(Math.max(most, settings.requestTimeout)))
   } catch {
-    signal.throwIfAborted() // otherwise: it was an attempt, the stop itself writes the checkpoint that counts
+    // Otherwise: it was an attempt, the stop itself writes the checkpoint that counts.
+    signal.throwIfAborted()
   }
 }
 
@@ -71,7 +81,10 @@ export async function waitReady({ timeout }: Of<"wait-ready">, job: Job): Promis
   await until(ready, timeout, () => `PostgreSQL does not accept connections: ${why}`, job)
 }
 
-/** PostgreSQL removes recovery.signal when recovery has reached its target and it has become a primary. */
+/**
+ * PostgreSQL removes recovery.signal when recovery has reached its target and it has become a
+ * primary.
+ */
 export async function waitRecovered({ timeout }: Of<"wait-recovered">, job: Job): Promise<void> {
   const path = join(job.places.data, signalNames.recovery)
   const gone = async (): Promise<boolean> => !(await exists(path))
@@ -86,13 +99,39 @@ const standbySql = "select pg_is_in_recovery() as standby"
 const promotePoll = millis(4)
 
 export async function promote({ timeout }: Of<"promote">, job: Job): Promise<void> {
-  const { sessions, signal } = job
-  const session = await sessions.own(signal)
+  const { signal } = job
+  const session = await ownOrNull(job)
+  if (session === null) return await promoteUnasked(timeout, job)
   const standby = async (): Promise<boolean> =>
     (await session.query(standbyRow, standbySql, signal))[0]?.standby !== false
   if (!(await standby())) return
   await session.run("select pg_promote(wait => false)", signal)
   const done = async (): Promise<boolean> => !(await standby())
+  await until(done, timeout, () => "the promotion is not finished", job, promotePoll)
+}
+
+async function ownOrNull({ sessions, signal }: Job): Promise<SqlSession | null> {
+  try {
+    return await sessions.own(signal)
+  } catch {
+    signal.throwIfAborted()
+    return null
+  }
+}
+
+/**
+ * When no connection is to be had (clients took them all, D-81): pg_ctl, and the signal file tells
+ * when it is done.
+ */
+async function promoteUnasked(timeout: Millis, job: Job): Promise<void> {
+  const { places } = job
+  const path = join(places.data, signalNames.standby)
+  const done = async (): Promise<boolean> => !(await exists(path))
+  if (await done()) throw new Error("PostgreSQL accepts no connection and is no standby")
+  await runTool(
+    { name: "pg_ctl", what: "promote", args: ["promote", "-W", "-D", places.data] },
+    job,
+  )
   await until(done, timeout, () => "the promotion is not finished", job, promotePoll)
 }
 

@@ -1,9 +1,10 @@
 /**
  * Making a running PostgreSQL load its files, and knowing that it did.
  *
- * SIGHUP is answered by nobody. The postmaster reads the files, tells its children, and forks every new session with what it has:
- * so a new session that shows `stolon.revision` proves that the postmaster is done and has told everybody. What PostgreSQL would
- * refuse is asked beforehand, because it says so only in its log: a syntax error or an unknown name makes it drop the whole
+ * SIGHUP is answered by nobody. The postmaster reads the files, tells its children, and forks every
+ * new session with what it has: so a new session that shows `stolon.revision` proves that the
+ * postmaster is done and has told everybody. What PostgreSQL would refuse is asked beforehand,
+ * because it says so only in its log: a syntax error or an unknown name makes it drop the whole
  * file, one wrong value only that parameter (the others are applied, and this throws afterwards).
  */
 import * as v from "valibot"
@@ -58,7 +59,10 @@ interface Problems {
 
 const problemRow = v.object({ place: v.string(), line: v.nullable(v.number()), text: v.string() })
 
-/** A parameter that needs a restart says so, or "could not be applied" like a wrong value; neither is a mistake. */
+/**
+ * A parameter that needs a restart says so, or "could not be applied" like a wrong value; neither
+ * is a mistake.
+ */
 const softError = "setting could not be applied"
 const restartError = "cannot be changed without restarting the server"
 const confSql = `select coalesce(f.sourcefile, 'postgresql.conf') as place, f.sourceline as line,
@@ -72,7 +76,10 @@ const confSql = `select coalesce(f.sourcefile, 'postgresql.conf') as place, f.so
 const hbaSql = `select 'pg_hba.conf' as place, line_number as line, error as text
   from pg_hba_file_rules where error is not null order by line_number`
 
-/** Without a session (its own rule may be what the new pg_hba.conf repairs) nothing is known beforehand. */
+/**
+ * Without a session (its own rule may be what the new pg_hba.conf repairs) nothing is known
+ * beforehand.
+ */
 async function check({ sessions, signal }: Job): Promise<Problems> {
   let session: SqlSession
   try {

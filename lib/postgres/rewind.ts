@@ -1,9 +1,10 @@
 /**
  * Bringing a diverged data directory back onto the source's timeline with pg_rewind (D-52).
  *
- * The plan has set the mark `rewind` before and saved the WAL: from the first byte on the directory is neither the old copy nor the
- * new one, and is not started until this has succeeded. A failure throws; the plan then falls back to a fresh copy. The file
- * `stolon-rewind` keeps a second pg_rewind from being run over the remains of a first: PostgreSQL's documentation warns of that.
+ * The plan has set the mark `rewind` before and saved the WAL: from the first byte on the directory
+ * is neither the old copy nor the new one, and is not started until this has succeeded. A failure
+ * throws; the plan then falls back to a fresh copy. The file `stolon-rewind` keeps a second
+ * pg_rewind from being run over the remains of a first: PostgreSQL's documentation warns of that.
  */
 import { join } from "node:path"
 import * as v from "valibot"
@@ -35,12 +36,13 @@ export async function rewind(
   await checkpointAt(source, job)
   await writeAtomic(places.rewind, `begun ${db}`)
   await unblockAlterSystem(places.data)
-  // pg_rewind recovers a crashed target itself, alone; PostgreSQL cannot do that as a standby. The mark forbids any other start.
+  // pg_rewind recovers a crashed target itself, alone; PostgreSQL cannot do that as a standby. The
+  // mark forbids any other start.
   await removeDurably(join(places.data, signalNames.standby))
   await removeDurably(join(places.data, signalNames.recovery))
   const server = conninfo({
     host: source.host,
-    port: `${source.port}`,
+    port: source.port,
     user: superuser.name,
     dbname: "postgres",
     application_name: "stolon-rewind",
@@ -57,7 +59,8 @@ export async function rewind(
     },
     job,
   )
-  // Its configuration is the source's now, its signal file is gone: a standby from here on, whatever happens.
+  // Its configuration is the source's now, its signal file is gone: a standby from here on,
+  // whatever happens.
   await addSignal(places.data, "standby")
   await unlinkIfPresent(join(places.data, temporaryName))
   await syncDirectory(places.data)
@@ -67,8 +70,9 @@ export async function rewind(
 const recoveryRow = v.object({ standby: v.boolean() })
 
 /**
- * Right after a promotion the source's control file still names the old timeline, and pg_rewind would find nothing to do (#644). Its
- * checkpoint may take as long as it likes; only aborting ends the wait.
+ * Right after a promotion the source's control file still names the old timeline, and pg_rewind
+ * would find nothing to do (#644). Its checkpoint may take as long as it likes; only aborting ends
+ * the wait.
  */
 async function checkpointAt(source: Source, { settings, signal }: Job): Promise<void> {
   const target = sourceTarget(source, settings.superuser, { application_name: "stolon-rewind" })

@@ -1,8 +1,9 @@
 /**
- * One look into a running PostgreSQL (reference 6.2) over the connections that stay open: one SQL statement, one IDENTIFY_SYSTEM,
- * and the history file from disk.
+ * One look into a running PostgreSQL (reference 6.2) over the connections that stay open: one SQL
+ * statement, one IDENTIFY_SYSTEM, and the history file from disk.
  *
- * "Cannot connect" while the postmaster lives is never "failed" (D-81): it is `starting`, with what PostgreSQL said about it.
+ * "Cannot connect" while the postmaster lives is never "failed" (D-81): it is `starting`, with what
+ * PostgreSQL said about it.
  */
 import * as v from "valibot"
 import { type LSN, lsn, parseLsn } from "#base/lsn.ts"
@@ -18,7 +19,10 @@ const position = v.pipe(
   v.check((found) => found >= 0n, "expected a position such as 0/3000000"),
 )
 
-/** Replication slots of ordinary physical standbys; temporary ones belong to running copies, logical ones to their users. */
+/**
+ * Replication slots of ordinary physical standbys; temporary ones belong to running copies, logical
+ * ones to their users.
+ */
 const factsSql = `select json_build_object(
   'inRecovery', pg_is_in_recovery(),
   'systemID', (select system_identifier::text from pg_control_system()),
@@ -62,7 +66,10 @@ const identityRow = v.object({
   xlogpos: position,
 })
 
-/** Timeline and position belong together: a standby may have received, but not replayed, WAL of the next timeline. */
+/**
+ * Timeline and position belong together: a standby may have received, but not replayed, WAL of the
+ * next timeline.
+ */
 interface Identity {
   readonly timeline: number
   readonly position: LSN
@@ -102,7 +109,10 @@ export async function observeServer(context: Context, signal: AbortSignal): Prom
   }
 }
 
-/** Null when the replication session is not to be had: the SQL session's own, coarser answer serves then. */
+/**
+ * Null when the replication session is not to be had: the SQL session's own, coarser answer serves
+ * then.
+ */
 async function identify({ sessions }: Context, signal: AbortSignal): Promise<Identity | null> {
   const session = sessions.replication()
   if (session === null) return null

@@ -1,10 +1,12 @@
 /**
- * One connection to PostgreSQL, and no more than one: when it is gone it stays gone, and its owner decides whether to open another.
- * (The client library would reconnect by itself and go on in the middle of a transaction.)
+ * One connection to PostgreSQL, and no more than one: when it is gone it stays gone, and its owner
+ * decides whether to open another. (The client library would reconnect by itself and go on in the
+ * middle of a transaction.)
  *
- * Every wait is bounded here, because neither the library nor a stopped server bounds it. After a timeout the connection is
- * closed: an answer that comes late must never be taken for the answer to the next question. Queries go by the simple protocol,
- * the only one that replication connections speak, and nothing is prepared.
+ * Every wait is bounded here, because neither the library nor a stopped server bounds it. After a
+ * timeout the connection is closed: an answer that comes late must never be taken for the answer to
+ * the next question. Queries go by the simple protocol, the only one that replication connections
+ * speak, and nothing is prepared.
  */
 import { connect, type Socket } from "node:net"
 import postgres from "postgres"
@@ -24,8 +26,15 @@ export interface Target {
 }
 
 export interface Session {
-  /** Runs one SQL text and parses each row. Rejects when the server says no, is silent for too long, or goes away. */
-  query<T>(row: v.GenericSchema<unknown, T>, sql: string, signal: AbortSignal): Promise<readonly T[]>
+  /**
+   * Runs one SQL text and parses each row. Rejects when the server says no, is silent for too long,
+   * or goes away.
+   */
+  query<T>(
+    row: v.GenericSchema<unknown, T>,
+    sql: string,
+    signal: AbortSignal,
+  ): Promise<readonly T[]>
   /** Runs SQL for its effect; `ms` in place of the usual bound. */
   run(sql: string, signal: AbortSignal, ms?: Millis): Promise<void>
   close(): void
@@ -68,11 +77,12 @@ export function newSession(
       close()
       onClose()
     },
-    // Our own socket, so that closing really closes it, also while a stopped server does not answer.
+    // Our own socket, so that closing really closes it, also while a stopped server does not
+    // answer.
     socket: async () => {
-      if (socket !== null) throw new Error("the connection to PostgreSQL is closed")
-      socket = await dial(target)
-      return socket
+      if (closed || socket !== null) throw new Error("the connection to PostgreSQL is closed")
+      socket = dial(target)
+      return await connected(socket)
     },
   }
   const sql = postgres(options) // a constant first: the library's types do not know `socket`
@@ -83,10 +93,15 @@ export function newSession(
     void sql.end({ timeout: 0 }).catch(() => undefined)
   }
 
-  const ask = async (text: string, signal: AbortSignal, ms: Millis): Promise<readonly unknown[]> => {
+  const ask = async (
+    text: string,
+    signal: AbortSignal,
+    ms: Millis,
+  ): Promise<readonly unknown[]> => {
     signal.throwIfAborted()
     if (closed) throw new Error("the connection to PostgreSQL is closed")
-    const limit = clock.deadline(ms, signal)
+    const answered = new AbortController() // releases the deadline's timer
+    const limit = clock.deadline(ms, AbortSignal.any([signal, answered.signal]))
     const { promise, reject } = Promise.withResolvers<never>()
     const abort = (): void => {
       close()
@@ -101,6 +116,7 @@ export function newSession(
       throw error
     } finally {
       limit.removeEventListener("abort", abort)
+      answered.abort()
     }
   }
   return {
@@ -117,11 +133,19 @@ export function newSession(
 const fromServer = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.severity === "ERROR"
 
-function dial({ at }: Target): Promise<Socket> {
+function dial({ at }: Target): Socket {
   const socket = "path" in at ? connect(at.path) : connect(at.port, at.host)
+  // What goes wrong later is told by the query that suffers from it; unheard it would end the process.
+  socket.on("error", () => {})
+  return socket
+}
+
+function connected(socket: Socket): Promise<Socket> {
   return new Promise((resolve, reject) => {
     socket.once("error", reject)
+    socket.once("close", () => reject(new Error("the connection to PostgreSQL was closed")))
     socket.once("connect", () => {
+      socket.removeAllListeners("close")
       socket.off("error", reject)
       resolve(socket)
     })

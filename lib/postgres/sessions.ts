@@ -1,10 +1,12 @@
 /**
- * The keeper's connections to its own PostgreSQL: one superuser session and one replication session that stay open, so that a
- * server whose connections are exhausted by clients is still seen and steered (D5, D-43, D-58, D-81), and short new ones.
+ * The keeper's connections to its own PostgreSQL: one superuser session and one replication session
+ * that stay open, so that a server whose connections are exhausted by clients is still seen and
+ * steered (D5, D-43, D-58, D-81), and short new ones.
  *
- * It also remembers which configuration is loaded. A session that was idle answers that question wrongly: it reads the files
- * only when its next command comes, and may then show a newer file than the postmaster ever loaded (written, not yet
- * reloaded). A new session inherits what the postmaster has. So `revision` is what the newest new session saw.
+ * It also remembers which configuration is loaded. A session that was idle answers that question
+ * wrongly: it reads the files only when its next command comes, and may then show a newer file than
+ * the postmaster ever loaded (written, not yet reloaded). A new session inherits what the
+ * postmaster has. So `revision` is what the newest new session saw.
  */
 import { join } from "node:path"
 import * as v from "valibot"
@@ -48,7 +50,10 @@ const greeting = `select pg_backend_pid() as pid, current_setting('stolon.revisi
   case when current_setting('server_version_num')::int >= 140000
     then set_config('idle_session_timeout', '0', false) end as idle`
 
-/** What the specification may set for everybody must not end our own requests, nor make them wait for standbys. */
+/**
+ * What the specification may set for everybody must not end our own requests, nor make them wait
+ * for standbys.
+ */
 const parameters = {
   statement_timeout: "0",
   lock_timeout: "0",
@@ -60,10 +65,17 @@ const parameters = {
   DateStyle: "ISO, YMD",
 } as const
 
-/** How long after a refusal the replication session is not asked for again; every try costs a process and a line of its log. */
+/**
+ * How long after a refusal the replication session is not asked for again; every try costs a
+ * process and a line of its log.
+ */
 const refusalPause = 5_000
 
-export const localTarget = (settings: PostgresSettings, account: Account, database: string): Target => ({
+export const localTarget = (
+  settings: PostgresSettings,
+  account: Account,
+  database: string,
+): Target => ({
   at: { path: join(settings.socketDirectory, `.s.PGSQL.${settings.port}`) },
   user: account.name,
   password: passwordOf(account),
@@ -107,8 +119,9 @@ export class StartingError extends Error {
 }
 
 /**
- * Throws while the postmaster itself says, in the last line of its pid file, that it takes no connections. Asking it would cost a
- * process and a line of its log each time. A file that cannot be read says nothing.
+ * Throws while the postmaster itself says, in the last line of its pid file, that it takes no
+ * connections. Asking it would cost a process and a line of its log each time. A file that cannot
+ * be read says nothing.
  */
 async function assertAccepting(dataDirectory: string): Promise<void> {
   const text = await readIfPresent(join(dataDirectory, "postmaster.pid")).catch(() => null)
@@ -123,7 +136,9 @@ const refusals: Readonly<Record<string, string>> = {
   standby: "it recovers and does not accept connections yet",
 }
 
-/** `lost` hears when a lasting session ends by itself: a sign that something happened to PostgreSQL. */
+/**
+ * `lost` hears when a lasting session ends by itself: a sign that something happened to PostgreSQL.
+ */
 export function openSessions(
   settings: PostgresSettings,
   { data }: Places,

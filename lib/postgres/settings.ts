@@ -1,9 +1,11 @@
 /**
- * What the PostgreSQL adapter is told, and where things lie below the keeper's data directory (reference 4.1). Data only.
+ * What the PostgreSQL adapter is told, and where things lie below the keeper's data directory
+ * (reference 4.1). Data only.
  *
- * Passwords travel in here; they go to PostgreSQL and into password files for its programs, never into arguments or events.
+ * Passwords travel in here; they go to PostgreSQL and into password files for its programs, never
+ * into arguments or events.
  */
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import type { Millis } from "#base/brand.ts"
 import type { BinaryVersion } from "#model/cluster.ts"
 import type { Clock } from "#port/clock.ts"
@@ -97,11 +99,10 @@ export interface Job extends Context {
 
 /** The path of one of PostgreSQL's programs. */
 export const program = ({ binPath }: PostgresSettings, name: string): string =>
-  binPath === "" ? (Bun.which(name) ?? name) : join(binPath, name)
+  binPath === "" ? (Bun.which(name) ?? name) : resolve(binPath, name)
 
 /** Wall time as part of a file name that sorts: `20251122T160000.123Z`. */
-export const stamp = ({ clock }: PostgresSettings): string =>
-  clock.now().wall.replace(/[-:]/g, "")
+export const stamp = ({ clock }: PostgresSettings): string => clock.now().wall.replace(/[-:]/g, "")
 
 /** The message of whatever was thrown. */
 export const messageOf = (error: unknown): string =>

@@ -1,7 +1,9 @@
 /**
- * Steps that are SQL on the lasting superuser session: roles, slots, parameters, sessions of clients (reference 4.6, 6.2, 6.5).
+ * Steps that are SQL on the lasting superuser session: roles, slots, parameters, sessions of
+ * clients (reference 4.6, 6.2, 6.5).
  *
- * The session does not wait for standbys (`synchronous_commit = local`): a keeper that hangs on its own commit helps nobody.
+ * The session does not wait for standbys (`synchronous_commit = local`): a keeper that hangs on its
+ * own commit helps nobody.
  */
 import * as v from "valibot"
 import { millis } from "#base/brand.ts"
@@ -13,7 +15,9 @@ import { writeDBState } from "./state.ts"
 
 type Of<K> = Extract<Step, { kind: K }>
 
-/** Nothing of a statement with a password in any log, whatever the specification asks to be logged. */
+/**
+ * Nothing of a statement with a password in any log, whatever the specification asks to be logged.
+ */
 const discreet = `begin; set local log_statement = 'none'; set local log_min_duration_statement = -1;
   set local log_min_error_statement = 'panic'; set local log_transaction_sample_rate = 0;
   set local log_min_duration_sample = -1; set local pg_stat_statements.track_utility = off`
@@ -38,16 +42,27 @@ export async function createRoles(_: Of<"create-roles">, job: Job): Promise<void
   }
 }
 
-async function ensureRole(session: SqlSession, account: Account, signal: AbortSignal): Promise<void> {
+async function ensureRole(
+  session: SqlSession,
+  account: Account,
+  signal: AbortSignal,
+): Promise<void> {
   const name = literal(account.name)
-  const rows = await session.query(anyRow, `select 1 as one from pg_roles where rolname = ${name}`, signal)
+  const rows = await session.query(
+    anyRow,
+    `select 1 as one from pg_roles where rolname = ${name}`,
+    signal,
+  )
   if (rows.length === 0) await session.run(`create role ${identifier(account.name)}`, signal)
   await alterRole(session, account, "login replication", signal)
 }
 
 const anyRow = v.object({ one: v.number() })
 
-/** With `scram-sha-256` the secret must be of that kind; otherwise the server's default stands, as with Go. */
+/**
+ * With `scram-sha-256` the secret must be of that kind; otherwise the server's default stands, as
+ * with Go.
+ */
 async function alterRole(
   session: SqlSession,
   account: Account,
@@ -109,7 +124,10 @@ const undefinedObject = "42704"
 
 const pidRow = v.object({ pid: v.number() })
 
-/** Ends the sessions that are there now, of everybody but superusers, replication and the keepers, and waits for their end. */
+/**
+ * Ends the sessions that are there now, of everybody but superusers, replication and the keepers,
+ * and waits for their end.
+ */
 export async function endSessions(_: Of<"end-sessions">, job: Job): Promise<void> {
   const { settings, sessions, signal } = job
   const { clock, requestTimeout, superuser, replication } = settings
@@ -128,7 +146,8 @@ export async function endSessions(_: Of<"end-sessions">, job: Job): Promise<void
   for (;;) {
     const remaining = await session.query(pidRow, left, signal)
     if (remaining.length === 0) return
-    if (clock.now().mono >= end) throw new Error(`${remaining.length} sessions of clients do not end`)
+    if (clock.now().mono >= end)
+      throw new Error(`${remaining.length} sessions of clients do not end`)
     await clock.sleep(millis(10), signal)
   }
 }

@@ -1,9 +1,10 @@
 /**
- * The keeper's own small files: `keeperstate` and `dbstate` byte for byte as Go stolon has them (reference 4.1), so that either
- * program can take over from the other, and `stolon-work` and `stolon-certificate`, which are ours.
+ * The keeper's own small files: `keeperstate` and `dbstate` byte for byte as Go stolon has them
+ * (reference 4.1), so that either program can take over from the other, and `stolon-work` and
+ * `stolon-certificate`, which are ours.
  *
- * A missing file is the zero state. One that cannot be decoded throws: a keeper that forgot which DB its data belongs to
- * must not go on as if it had none.
+ * A missing file is the zero state. One that cannot be decoded throws: a keeper that forgot which
+ * DB its data belongs to must not go on as if it had none.
  */
 import * as v from "valibot"
 import {
@@ -88,7 +89,9 @@ export const readDBState = ({ dbState }: Places): Promise<DBState> =>
 export const readMark = ({ mark }: Places): Promise<Mark | null> =>
   load<Mark | null>(mark, null, (source) => v.parse(markFile, source))
 export const readCertificate = ({ certificate }: Places): Promise<Certificate | null> =>
-  load<Certificate | null>(certificate, null, (source) => decode<Certificate>(certificateKind, source))
+  load<Certificate | null>(certificate, null, (source) =>
+    decode<Certificate>(certificateKind, source),
+  )
 
 const certificateKind: Kind<Certificate> = Certificate
 

@@ -1,14 +1,19 @@
 /**
- * Timeline history files, `pg_wal/0000000N.history`: how the timeline came about (PostgreSQL documentation, section 26.3.6).
+ * Timeline history files, `pg_wal/0000000N.history`: how the timeline came about (PostgreSQL
+ * documentation, section 26.3.6).
  *
- * One line a timeline that was left: its number, where, why. Read from disk also while PostgreSQL runs; it never changes them.
+ * One line a timeline that was left: its number, where, why. Read from disk also while PostgreSQL
+ * runs; it never changes them.
  */
 import { join } from "node:path"
 import { parseLsn } from "#base/lsn.ts"
 import type { TimelineHistory } from "#model/cluster.ts"
 import { readIfPresent } from "#system/files.ts"
 
-/** Parses the content, oldest first. Comments and lines of fewer than three words say nothing; others must be sound. */
+/**
+ * Parses the content, oldest first. Comments and lines of fewer than three words say nothing;
+ * others must be sound.
+ */
 export function parseHistory(content: string): readonly TimelineHistory[] {
   return content.split("\n").flatMap((line): TimelineHistory[] => {
     const plain = line.trim()

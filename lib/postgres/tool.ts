@@ -1,9 +1,9 @@
 /**
- * Running the PostgreSQL programs that write (initdb, pg_basebackup, pg_rewind): output to percent, passwords by file, errors
- * with the program's last words.
+ * Running the PostgreSQL programs that write (initdb, pg_basebackup, pg_rewind): output to percent,
+ * passwords by file, errors with the program's last words.
  *
- * A password is in a file that only we can read while the program runs (D-67); it is in no argument and no environment. A crash
- * leaves the file behind, so the next start removes such files.
+ * A password is in a file that only we can read while the program runs (D-67); it is in no argument
+ * and no environment. A crash leaves the file behind, so the next start removes such files.
  */
 import { rm } from "node:fs/promises"
 import { randomBytes } from "node:crypto"
@@ -32,11 +32,11 @@ export async function runTool(tool: Tool, job: Job): Promise<void> {
   const password = tool.password ?? null
   const passFile = password === null ? null : await writePassFile(places, password)
   const giveUp = new AbortController()
-  let doomed: string | null = null
+  const doomed: string[] = []
   let percent = -1
   const onLine = (line: string): void => {
-    if (tool.hopeless?.test(line) === true && doomed === null) {
-      doomed = line
+    if (tool.hopeless?.test(line) === true) {
+      doomed.push(line)
       giveUp.abort()
     }
     const found = percentOf(line)
@@ -61,7 +61,8 @@ export async function runTool(tool: Tool, job: Job): Promise<void> {
     if (outcome.code !== 0) throw new Error(`${tool.name} failed: ${lastWords(outcome.tail)}`)
   } catch (error) {
     signal.throwIfAborted()
-    if (doomed !== null) throw new Error(`${tool.name} failed: ${doomed}`, { cause: error })
+    if (doomed.length > 0)
+      throw new Error(`${tool.name} failed: ${doomed.join("; ")}`, { cause: error })
     throw error
   } finally {
     if (passFile !== null) await removeDurably(passFile)

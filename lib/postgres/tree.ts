@@ -1,16 +1,23 @@
 /**
- * Removing, syncing and moving whole directories, without ever following a symbolic link: tablespaces and a pg_wal elsewhere belong to
- * the operator, and only their links are ours.
+ * Removing, syncing and moving whole directories, without ever following a symbolic link:
+ * tablespaces and a pg_wal elsewhere belong to the operator, and only their links are ours.
  *
- * A directory that cannot be renamed (a mount point) is moved by its content: copied, synced, and only then emptied. The file
- * `stolon-move` says which side of such a move is complete, so that a crash in the middle is repaired without a guess.
+ * A directory that cannot be renamed (a mount point) is moved by its content: copied, synced, and
+ * only then emptied. The file `stolon-move` says which side of such a move is complete, so that a
+ * crash in the middle is repaired without a guess.
  */
 import { constants } from "node:fs"
 import { lstat, mkdir, open, readdir, rename, rm, rmdir, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import * as v from "valibot"
 import { run } from "#system/command.ts"
-import { isMissing, readIfPresent, removeDurably, syncDirectory, writeAtomic } from "#system/files.ts"
+import {
+  isMissing,
+  readIfPresent,
+  removeDurably,
+  syncDirectory,
+  writeAtomic,
+} from "#system/files.ts"
 import { contentOf, exists } from "./datadir.ts"
 import { codeOf, type Places } from "./settings.ts"
 
@@ -23,7 +30,9 @@ export async function emptyTree(directory: string, signal: AbortSignal): Promise
   }
 }
 
-/** Removes a directory; a link to one is only unlinked, a mount point stays, empty. Missing is fine. */
+/**
+ * Removes a directory; a link to one is only unlinked, a mount point stays, empty. Missing is fine.
+ */
 export async function removeTree(path: string, signal: AbortSignal): Promise<void> {
   if (!(await exists(path))) return
   if (!(await lstat(path)).isDirectory()) return await unlink(path)
@@ -58,7 +67,11 @@ export async function syncFile(path: string): Promise<void> {
 /** What a rename says of a mount point, or between two file systems. */
 const mounted = (error: unknown): boolean => codeOf(error) === "EBUSY" || codeOf(error) === "EXDEV"
 
-const moveFile = v.pipe(v.string(), v.parseJson(), v.object({ kind: v.picklist(["aside", "swap"]) }))
+const moveFile = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ kind: v.picklist(["aside", "swap"]) }),
+)
 const partName = "postgres.part"
 
 /** Moves in this process: `settleMove` must not take one that runs for one that broke off. */
@@ -70,7 +83,8 @@ export async function settleMove(places: Places, signal: AbortSignal): Promise<v
   const text = await readIfPresent(places.move)
   if (text === null) return
   v.parse(moveFile, text)
-  // Either way what lies in `postgres/` is a remainder: of what stands aside complete, or a piece of what waits in `postgres.new/`.
+  // Either way what lies in `postgres/` is a remainder: of what stands aside complete, or a piece
+  // of what waits in `postgres.new/`.
   await emptyTree(places.data, signal)
   await removeDurably(places.move)
 }
@@ -91,7 +105,9 @@ export async function moveAside(places: Places, aside: string, signal: AbortSign
   await syncDirectory(places.root)
 }
 
-/** `postgres.new/` becomes `postgres/`, which is missing or empty. Throws when something is there. */
+/**
+ * `postgres.new/` becomes `postgres/`, which is missing or empty. Throws when something is there.
+ */
 export async function moveIn(places: Places, signal: AbortSignal): Promise<void> {
   if ((await contentOf(places.data)).length > 0)
     throw new Error(`${places.data} is in the way of ${places.side}: it is not empty`)

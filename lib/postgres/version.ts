@@ -1,13 +1,16 @@
 /**
- * The version of the installed PostgreSQL programs. Asked anew only when the file changed (an upgrade below a running keeper):
- * Go stolon forked `postgres -V` several times a loop (D-50).
+ * The version of the installed PostgreSQL programs. Asked anew only when the file changed (an
+ * upgrade below a running keeper): Go stolon forked `postgres -V` several times a loop (D-50).
  */
 import { stat } from "node:fs/promises"
 import type { BinaryVersion } from "#model/cluster.ts"
 import { outputOf } from "./output.ts"
 import { type PostgresSettings, program } from "./settings.ts"
 
-/** Parses `postgres (PostgreSQL) 15.4 (Debian 15.4-1)`, `… 17beta1`, `… 18devel`. Throws for anything else. */
+/**
+ * Parses `postgres (PostgreSQL) 15.4 (Debian 15.4-1)`, `… 17beta1`, `… 18devel`. Throws for
+ * anything else.
+ */
 export function parseVersion(output: string): BinaryVersion {
   const match = /\(PostgreSQL\) (\d+)(?:\.(\d+))?/.exec(output)
   if (match === null) throw new Error(`not a PostgreSQL version: ${JSON.stringify(output.trim())}`)
@@ -23,7 +26,8 @@ export function versionReader(
     const path = program(settings, "postgres")
     const { mtimeMs, ino } = await stat(path)
     const key = `${path} ${ino} ${mtimeMs}`
-    if (known?.key !== key) known = { key, version: parseVersion(await outputOf([path, "-V"], signal)) }
+    if (known?.key !== key)
+      known = { key, version: parseVersion(await outputOf([path, "-V"], signal)) }
     return known.version
   }
 }

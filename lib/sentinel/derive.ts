@@ -14,12 +14,14 @@ import {
 } from "#model/cluster.ts"
 import { same } from "#model/codec.ts"
 import { type Nonce, nextGeneration } from "#model/ids.ts"
-import type { FullSpec } from "#model/spec.ts"
+import { type FullSpec, withDefaults } from "#model/spec.ts"
 import type { Reducer } from "./round.ts"
 
-export const deriveSpecs: Reducer = (data, { facts }) => {
+export const deriveSpecs: Reducer = (data) => {
+  // the specification as this round leaves it: initialisation merges parameters in the same write
+  const spec = withDefaults(data.cluster.spec)
   const dbs = new Map(data.dbs)
-  for (const db of sortedValues(data.dbs)) dbs.set(db.uid, { ...db, spec: derived(db, facts.spec) })
+  for (const db of sortedValues(data.dbs)) dbs.set(db.uid, { ...db, spec: derived(db, spec) })
   return { ...data, dbs }
 }
 

@@ -31,6 +31,8 @@ export interface Seen<Info> {
 export interface Memory {
   readonly readAt: Millis | null
   readonly keepers: ReadonlyMap<KeeperUID, Seen<KeeperInfo>>
+  /** Keepers of the document last read. */
+  readonly listed: ReadonlySet<KeeperUID>
   readonly proxies: ReadonlyMap<ProxyUID, Seen<ProxyInfo>>
   /** DBs that are not reported healthy, and since when. */
   readonly ailing: ReadonlyMap<DBUID, Millis>
@@ -66,6 +68,7 @@ export interface Fence {
 export const emptyMemory: Memory = {
   readAt: null,
   keepers: new Map(),
+  listed: new Set(),
   proxies: new Map(),
   ailing: new Map(),
   converging: new Map(),
@@ -90,11 +93,13 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
     memory.readAt === null || mono - memory.readAt > gapLimit(toMillis(spec.sleepInterval))
   const base = gap ? restarted(memory, mono) : memory
   const { infos, data } = snapshot
-  const keepers = see(base.keepers, infos.keepers, (info) => info.infoUID, mono)
+  const published = see(base.keepers, infos.keepers, (info) => info.infoUID, mono)
+  const keepers = unheard(published, (uid) => base.listed.has(uid) && !data.keepers.has(uid))
   return {
     ...base,
     readAt: mono,
     keepers,
+    listed: new Set(data.keepers.keys()),
     proxies: see(base.proxies, infos.proxies, (info) => info.infoUID, mono),
     ailing: timers(data, base.ailing, (db) => !reportsHealthy(db, keepers), mono),
     converging: pendings(data, base.converging, keepers, mono),
@@ -102,6 +107,18 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
     fence: fence(data, base.fence, mono),
   }
 }
+
+/**
+ * Somebody removed these keepers since the last read: what they had published by then may be their last words, so it does not
+ * bring them back. The next word does (5.3 R3).
+ */
+const unheard = (
+  keepers: ReadonlyMap<KeeperUID, Seen<KeeperInfo>>,
+  removed: (uid: KeeperUID) => boolean,
+): ReadonlyMap<KeeperUID, Seen<KeeperInfo>> =>
+  new Map(
+    [...keepers].map(([uid, seen]) => [uid, removed(uid) ? { ...seen, heard: false } : seen]),
+  )
 
 const restarted = (memory: Memory, mono: Millis): Memory => ({
   ...memory,

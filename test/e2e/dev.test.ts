@@ -8,7 +8,7 @@ import { join } from "node:path"
 import postgres from "postgres"
 import { freePorts } from "#test/conformance/ports.ts"
 import { until } from "#test/conformance/wait.ts"
-import { type Process, isAlive, processes, withDescendants } from "#system/process.ts"
+import { type Process, argumentsOf, isAlive, processes, signalProcess, withDescendants } from "#system/process.ts"
 import { type Place, binary, environment, newPlace } from "./place.ts"
 
 const longMs = 120_000
@@ -23,7 +23,6 @@ afterAll(() => place?.[Symbol.asyncDispose]())
 const directory = (): string => join(place.directory, "dev")
 
 interface Dev extends AsyncDisposable {
-  readonly output: string
   /** All processes of it, itself included. */
   family(): readonly Process[]
   /** Waits for its output to say something. */
@@ -51,9 +50,6 @@ function startDev(): Dev {
     return code
   }
   return {
-    get output() {
-      return output
-    },
     family: () => withDescendants(processes(), ({ pid }) => pid === child.pid),
     says: (what, ms = 60_000) =>
       until(`dev to say ${what}`, () => {
@@ -64,7 +60,9 @@ function startDev(): Dev {
       }, ms),
     interrupt,
     [Symbol.asyncDispose]: async () => {
-      if (child.exitCode === null) await interrupt()
+      if (child.exitCode !== null || child.signalCode !== null) return
+      await interrupt() // not ended by the test: it has failed
+      console.error(output)
     },
   }
 }
@@ -102,10 +100,15 @@ test(
         `ready postgresql://stolon@127.0.0.1:${port}/postgres?passfile=${directory()}/pgpass`,
       )
       await ask("create table kept as select 42 as answer")
-      const postmaster = await primaryPid(dev)
-      process.kill(postmaster, "SIGKILL")
+      process.kill(await postmasterPid(), "SIGKILL")
       await ask("insert into kept values (43)")
-      await until("three running members", () => ctlMembers(dev).then((members) => members.every((state) => state === "running")), 60_000)
+      await allRun()
+      const old = await primary()
+      for (const each of await nodeOf(dev, old)) signalProcess(each, "SIGKILL")
+      await until("another primary", async () => (await primary()) !== old, 30_000)
+      await ask("insert into kept values (44)")
+      await dev.says(new RegExp(`${old} +standby, running`), 60_000)
+      await allRun()
       family = dev.family()
       expect(family.length).toBeGreaterThan(10)
       expect(await dev.interrupt()).toBe(0)
@@ -114,7 +117,7 @@ test(
     await using again = startDev()
     await again.says(/^ready /m, 90_000)
     const rows = await ask("select answer from kept order by answer")
-    expect(rows.map((row) => Number(row["answer"]))).toEqual([42, 43])
+    expect(rows.map((row) => Number(row["answer"]))).toEqual([42, 43, 44])
     expect(await again.interrupt()).toBe(0)
   },
   2 * longMs,
@@ -148,14 +151,25 @@ async function status(): Promise<Status> {
   return (await new Response(child.stdout).json()) as Status
 }
 
-const ctlMembers = async (_dev: Dev): Promise<readonly string[]> => {
-  const { members } = await status()
-  return members.length === 3 ? members.map(({ state }) => state) : ["not all"]
+const allRun = () =>
+  until("three running members", async () => {
+    const states = (await status()).members.map(({ state }) => state)
+    if (states.length === 3 && states.every((state) => state === "running")) return true
+    throw new Error(states.join(", "))
+  }, 60_000)
+
+/** The keeper of the primary. */
+const primary = async (): Promise<string> =>
+  (await status()).members.find(({ role }) => role === "primary")?.keeper ?? "none"
+
+const postmasterPid = async (): Promise<number> => {
+  const file = join(directory(), "keepers", await primary(), "postgres", "postmaster.pid")
+  return Number(readFileSync(file, "utf8").split("\n")[0])
 }
 
-async function primaryPid(_dev: Dev): Promise<number> {
-  const { members } = await status()
-  const primary = members.find(({ role }) => role === "primary")
-  const file = join(directory(), "keepers", primary?.keeper ?? "none", "postgres", "postmaster.pid")
-  return Number(readFileSync(file, "utf8").split("\n")[0])
+/** A keeper with everything below it: what dies with a machine. */
+async function nodeOf(dev: Dev, keeper: string): Promise<readonly Process[]> {
+  const dataDir = join(directory(), "keepers", keeper)
+  const family = dev.family().filter(({ pid }) => argumentsOf(pid).includes(dataDir))
+  return withDescendants(processes(), ({ pid }) => family.some((each) => each.pid === pid))
 }

@@ -81,13 +81,13 @@ export function startWriters(setting: Setting): Writers {
       const wait = bounded()
       const { instance, relay } = used
       if (world.chance(0.002)) world.at(world.between(1, 300), instance.process, () => cancelWaits(instance))
-      write(world, used, row, (outcome, record, at) => {
+      write(world, used, row, ({ outcome, record, waited, at }) => {
         if (!wait.answered()) return
         again()
         if (outcome !== "done" || record === null) return
         if (relay !== null) heard++
         // Who goes around the gate is promised what the server itself waits for, no more.
-        const promised = instance.inForce !== null || (ledger.always && relay !== null)
+        const promised = waited || (ledger.always && relay !== null)
         const strict = ledger.promise === "sync" && promised
         ledger.add(
           {

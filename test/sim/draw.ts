@@ -41,11 +41,12 @@ export type Wish = (typeof wishes)[number]
 
 const minute = 60_000
 
-export function draw(seed: number): Plan {
+/** `focus`: only these deeds, and many; for a search that knows what it is after. */
+export function draw(seed: number, focus: readonly string[] = []): Plan {
   const random = generator(seed ^ 0x5eed)
   const chance = (p: number): boolean => random.next() < p
   // Short intervals make long runs: fewer of them, and smaller ones.
-  const quick = chance(0.12)
+  const quick = chance(0.08)
   const keepers = 2 + random.below(quick ? 2 : 3)
   const sync = chance(0.55)
   const shape: Shape = {
@@ -55,14 +56,14 @@ export function draw(seed: number): Plan {
     proxies: 1 + random.below(2),
     together: chance(0.5),
     spec: drawSpec(random, sync, keepers, quick),
-    honest: chance(0.1),
-    news: quick || chance(0.3) ? 8 : 3_000,
+    honest: chance(0.05),
+    news: quick || chance(0.15) ? 8 : 4_000,
     drift: chance(0.5) ? 0.045 : 0,
   }
   const length = 10 * minute + random.below(minute)
   return {
     shape,
-    deeds: drawDeeds(random, length),
+    deeds: drawDeeds(random, length, focus),
     writers: { direct: chance(0.3) ? 1 : 0, proxied: 1 + random.below(2), pause: 400 + random.below(2_000) },
     length,
   }
@@ -81,7 +82,7 @@ function drawSpec(random: Random, sync: boolean, keepers: number, quick: boolean
         proxyTimeout: seconds(3),
         requestTimeout: seconds(2),
       }
-    : chance(0.5)
+    : chance(0.65)
       ? {}
       : { sleepInterval: seconds(4), failInterval: seconds(12), proxyTimeout: seconds(9) }
   return {
@@ -101,9 +102,9 @@ function drawSpec(random: Random, sync: boolean, keepers: number, quick: boolean
   }
 }
 
-function drawDeeds(random: Random, length: number): readonly Deed[] {
-  const names = Object.keys(faults)
-  const count = 3 + random.below(5)
+function drawDeeds(random: Random, length: number, focus: readonly string[]): readonly Deed[] {
+  const names = focus.length > 0 ? focus : Object.keys(faults)
+  const count = (focus.length > 0 ? 8 : 3) + random.below(5)
   const deeds: Deed[] = []
   const at = (): number => minute + random.below(length - 2 * minute)
   const span = (): number => (random.next() < 0.6 ? 1_000 + random.below(20_000) : random.below(90_000))

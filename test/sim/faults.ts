@@ -4,6 +4,8 @@
  *
  * A fault that would take the last copy of something from the cluster is not drawn: the promises speak of faults that leave one.
  */
+import { toMillis } from "#base/duration.ts"
+import { withDefaults } from "#model/spec.ts"
 import { copiesOn, emptyDisk } from "./disk.ts"
 import type { Host } from "./host.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
@@ -26,7 +28,7 @@ const nodesOf = (sim: Sim, kind: Node["kind"]): readonly Node[] =>
 const hosts = (sim: Sim): readonly Host[] => [...sim.hosts.values()]
 /** The primary's host is the interesting one: every second time it is chosen. */
 const pickHost = (sim: Sim): Host | undefined => {
-  const primary = hosts(sim).find(({ instance }) => instance !== null && isPrimary(instance))
+  const primary = primaryOf(sim)
   return primary !== undefined && sim.world.chance(0.5) ? primary : pick(sim, hosts(sim))
 }
 
@@ -90,10 +92,7 @@ function cut(sim: Sim, host: string, what: string, ways: readonly (readonly [str
 function cutMachine(sim: Sim, name: string): Heal {
   const { world } = sim
   const others = [...sim.machines.keys()].filter((other) => other !== name)
-  const both = (other: string): readonly (readonly [string, string])[] => [
-    [name, other],
-    [other, name],
-  ]
+  const both = (other: string): readonly (readonly [string, string])[] => between(name, other)
   switch (world.random.below(4)) {
     case 0:
       return cut(sim, name, `cut ${name} from the store`, both(storeName))
@@ -108,6 +107,75 @@ function cutMachine(sim: Sim, name: string): Heal {
       return cut(sim, name, `cut ${name} from ${other}`, both(other))
     }
   }
+}
+
+const primaryOf = (sim: Sim): Host | undefined =>
+  hosts(sim).find(({ instance }) => instance !== null && isPrimary(instance))
+
+/** Both ways between two names. */
+const between = (a: string, b: string): readonly (readonly [string, string])[] => [
+  [a, b],
+  [b, a],
+]
+
+/** Two faults of which the second follows the first after `delay`, unless they are healed by then. */
+function chain(sim: Sim, first: Heal, delay: number, second: () => Heal | null): Heal {
+  const heals: Heal[] = [first]
+  let over = false
+  sim.world.at(delay, null, () => {
+    const heal = over ? null : second()
+    if (heal !== null) heals.push(heal)
+  })
+  return () => {
+    over = true
+    for (const heal of heals) heal()
+  }
+}
+
+/** A standby falls behind, and then the primary is gone: whoever elects now must look closely. */
+function lagThenKill(sim: Sim): Heal | null {
+  const primary = primaryOf(sim)
+  const standby = pick(sim, hosts(sim).filter((host) => host !== primary && host.instance !== null))
+  if (primary === undefined || standby === undefined) return null
+  const [a, b] = [primary.machine.name, standby.machine.name]
+  const lag = cut(sim, b, `cut ${b} from ${a}`, between(a, b))
+  return chain(sim, lag, sim.world.between(3_000, 9_000), () =>
+    primary.machine.up ? killMachine(sim, primary.machine) : null,
+  )
+}
+
+/** The primary is cut off from the store, and the proxies just before others give up on it: they still send clients to it. */
+function cutThenProxies(sim: Sim): Heal | null {
+  const primary = primaryOf(sim)
+  if (primary === undefined) return null
+  const { name } = primary.machine
+  const failInterval = toMillis(withDefaults(sim.shape.spec).failInterval)
+  const lost = cut(sim, name, `cut ${name} from the store`, between(name, storeName))
+  return chain(sim, lost, failInterval * sim.world.between(0.5, 1.1), () => {
+    const proxies = nodesOf(sim, "proxy").map(({ machine }) => machine.name)
+    const ways = proxies.flatMap((proxy) => between(proxy, storeName))
+    return cut(sim, name, "cut the proxies from the store", ways)
+  })
+}
+
+/**
+ * Somebody rewrites the cluster data as it is, again and again: whoever decides meanwhile loses the race. Short, because the leader
+ * can do nothing in that time.
+ */
+function meddle(sim: Sim): Heal {
+  const { world } = sim
+  const { core } = sim.store
+  let over = false
+  const rewrite = (): void => {
+    if (over) return
+    const reading = core.read()
+    if (reading.kind === "found") core.write(reading.data, { kind: "anything" }, null)
+    world.at(world.between(5, 40), null, rewrite)
+  }
+  rewrite()
+  const end = (): void => void (over = true)
+  world.at(8_000, null, end)
+  return struck(sim, null, "somebody rewrites the cluster data", end)
 }
 
 function killPostgres(sim: Sim, host: Host): Heal | null {
@@ -135,8 +203,11 @@ function loseDisk(sim: Sim, host: Host): Heal | null {
 function others(sim: Sim, host: Host): boolean {
   const data = host.disk.data
   if (data === null) return true
-  if (sim.ledger.promise === "sync" && host.instance?.inRecovery === false && !confirmed(sim)) return false
-  const running = hosts(sim).filter((h) => h !== host && h.instance?.phase === "up")
+  const primary = host.instance?.inRecovery === false
+  if (sim.ledger.promise === "sync" && primary && !confirmed(sim)) return false
+  const running = hosts(sim).filter(({ instance }) =>
+    primary ? instance?.upstream?.upstream === host.instance : instance?.phase === "up" && instance !== host.instance,
+  )
   return running.some(({ disk }) =>
     sim.ledger.acks.every((ack) => ack.lost || copiesOn(disk).some((wal) => holds(wal, ack.record))),
   )
@@ -177,6 +248,9 @@ export const faults: Readonly<Record<string, Fault>> = {
   },
   loseDisk: (sim, active) =>
     active() > 0 ? null : withHost(sim, (host) => loseDisk(sim, host)),
+  lagThenKill: (sim) => lagThenKill(sim),
+  cutThenProxies: (sim) => cutThenProxies(sim),
+  meddle: (sim) => meddle(sim),
   storeRefuses: (sim) => store(sim, "the store refuses", (w) => void (w.state = "refusing")),
   storeHangs: (sim) => store(sim, "the store hangs", (w) => void (w.state = "hung")),
   storeSlow: (sim) =>

@@ -88,7 +88,7 @@ export function modelLab(seed: number): Lab {
         const { instance: server } = connection
         if (server.inRecovery) return void (state = "refused")
         server.onGone.push(() => void (state = state === "pending" ? "lost" : state))
-        write(world, connection, row, (outcome) => void (state = outcome))
+        write(world, connection, row, ({ outcome }) => void (state = outcome))
       })
       world.run(world.now() + 30)
       return () => state

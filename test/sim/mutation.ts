@@ -11,12 +11,14 @@ export interface Mutation {
   readonly put: string
   /** Which promise is expected to break, as the start of the checker's words. */
   readonly breaks: readonly string[]
+  /** The deeds that bring it to light; any others only cost time. */
+  readonly focus: readonly string[]
 }
 
 const root = resolve(import.meta.dir, "../..")
 
 /** Loads the patched file instead of the real one. Must be called before anything imports it. */
-export function plant({ file, find, put }: Mutation): void {
+export function plant({ file, find, put }: Pick<Mutation, "file" | "find" | "put">): void {
   const path = resolve(root, file)
   plugin({
     name: `mutation of ${file}`,

@@ -10,13 +10,15 @@ export const mutations: Readonly<Record<string, Mutation>> = {
     find: "descending(by((fact) => fact.position, byBigint))",
     put: "by((fact) => fact.position, byBigint)",
     breaks: ["W2 most advanced", "P2 no lost commit"],
+    focus: ["lagThenKill"],
   },
   /** The gate closes, but nobody waits until the proxies have obeyed. */
   "skip the gate": {
     file: "lib/sentinel/primary.ts",
-    find: "if (unacknowledged(data, facts).length > 0 || !hasEnded(facts.primary, fence, facts, readAt)) return memory",
-    put: "if (false) return memory",
+    find: "unacknowledged(data, facts).length > 0",
+    put: "false",
     breaks: ["W2 fenced", "P1 one writer", "P2 no lost commit"],
+    focus: ["cutThenProxies"],
   },
   /** A lost compare-and-swap counts as done. */
   "adopt memory on conflict": {
@@ -24,5 +26,6 @@ export const mutations: Readonly<Record<string, Mutation>> = {
     find: 'if (written.kind === "conflict") return log.event(event("write.conflict"))',
     put: "",
     breaks: ["W5 told only what was written"],
+    focus: ["meddle", "killMachine", "killPostgres"],
   },
 }

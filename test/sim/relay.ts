@@ -103,11 +103,17 @@ function arrive(servers: Servers, address: string, relay: SimRelay | null): Conn
   return typeof session === "string" ? null : { instance, session, relay, open: true }
 }
 
-/** `at`: when PostgreSQL gave the answer. */
-export type AnswerEnd = (outcome: Outcome, record: Rec | null, at: number) => void
+export interface Answer {
+  readonly outcome: Outcome
+  readonly record: Rec | null
+  /** It waited for the synchronous standbys. */
+  readonly waited: boolean
+  /** When PostgreSQL gave it. */
+  readonly at: number
+}
 
 /** Sends one commit. A broken way answers nothing: the client's own timeout ends it. */
-export function write(world: World, connection: Connection, row: number, end: AnswerEnd): void {
+export function write(world: World, connection: Connection, row: number, end: (answer: Answer) => void): void {
   const { instance, session, relay } = connection
   const owner = relay?.process ?? null
   const usable = (): boolean =>
@@ -116,10 +122,10 @@ export function write(world: World, connection: Connection, row: number, end: An
     (relay === null || linked(world, relay.process.machine.name, instance.machine.name))
   world.at(world.between(0.5, 4), owner, () => {
     if (!usable()) return
-    commit(instance, row, (outcome, record) => {
+    commit(instance, row, (outcome, record, waited) => {
       const at = world.now()
       world.at(world.between(0.5, 4), owner, () => {
-        if (outcome !== "lost" && usable()) end(outcome, record, at)
+        if (outcome !== "lost" && usable()) end({ outcome, record, waited, at })
       })
     })
   })

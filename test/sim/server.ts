@@ -16,8 +16,8 @@ import type { Machine, Process, World } from "./world.ts"
 /** What became of a commit, for its client. */
 export type Outcome = "done" | "done with notice" | "lost"
 
-/** `record` is null when nothing was written. */
-export type CommitEnd = (outcome: Outcome, record: Rec | null) => void
+/** `record` is null when nothing was written; `waited`: the named standbys have it. */
+export type CommitEnd = (outcome: Outcome, record: Rec | null, waited: boolean) => void
 
 interface Waiting {
   readonly record: Rec
@@ -153,10 +153,10 @@ export function connect(instance: Instance, kind: Session["kind"]): Session | st
 export function commit(instance: Instance, row: number, end: CommitEnd): void {
   const { world, process } = instance
   world.at(world.between(0.5, 4), process, () => {
-    if (instance.phase !== "up" || instance.inRecovery) return end("lost", null)
+    if (instance.phase !== "up" || instance.inRecovery) return end("lost", null, false)
     const record = append(instance.dir.wal, "commit", row)
     shipAll(instance)
-    if (instance.inForce === null) return end("done", record)
+    if (instance.inForce === null) return end("done", record, false)
     instance.waiting.push({ record, end })
     release(instance)
   })
@@ -164,7 +164,7 @@ export function commit(instance: Instance, row: number, end: CommitEnd): void {
 
 /** Ends the wait of every commit: what a client's or an administrator's cancel does. */
 export function cancelWaits(instance: Instance): void {
-  for (const { end, record } of instance.waiting.splice(0)) end("done with notice", record)
+  for (const { end, record } of instance.waiting.splice(0)) end("done with notice", record, false)
 }
 
 /** Ends the waits that have what they wait for. */
@@ -175,7 +175,7 @@ export function release(instance: Instance): void {
   const safe = inForce === null ? Number.MAX_SAFE_INTEGER : confirmed(instance, inForce)
   for (let first = waiting[0]; first !== undefined && first.record.end <= safe; first = waiting[0]) {
     waiting.shift()
-    first.end("done", first.record)
+    first.end("done", first.record, inForce !== null)
   }
 }
 
@@ -248,7 +248,7 @@ export function stopFast(instance: Instance): void {
   instance.phase = "stopping"
   instance.asked = true
   endSessions(instance, () => true)
-  for (const { end, record } of instance.waiting.splice(0)) end("lost", record)
+  for (const { end, record } of instance.waiting.splice(0)) end("lost", record, false)
   if (instance.upstream !== null) closeLink(instance.upstream)
   world.at(world.between(15, 80), process, () => {
     if (!instance.inRecovery && wasUp) {
@@ -279,7 +279,7 @@ function gone(instance: Instance): void {
   instance.phase = "gone"
   for (const session of instance.sessions) session.open = false
   instance.sessions.clear()
-  for (const { end, record } of instance.waiting.splice(0)) end("lost", record)
+  for (const { end, record } of instance.waiting.splice(0)) end("lost", record, false)
   closeLinks(instance)
   const address = addressOf(instance.machine)
   if (instance.cluster.at.get(address) === instance) instance.cluster.at.delete(address)

@@ -32,8 +32,8 @@ export interface Result {
   readonly sim: Sim
 }
 
-export function runSeed(seed: number): Result {
-  const plan = draw(seed)
+export function runSeed(seed: number, focus: readonly string[] = []): Result {
+  const plan = draw(seed, focus)
   const sim = createSim(plan.shape)
   const loss = watchAll(sim)
   const operator = createOperator(sim)

@@ -1,5 +1,6 @@
 /**
- * Copies that fail, are killed, or meet what is in their way, with PostgreSQL 15; and a cluster brought back from a backup.
+ * Copies that fail, are killed, or meet what is in their way, with PostgreSQL 15; and a cluster
+ * brought back from a backup.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, mkdtempSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs"
@@ -9,10 +10,22 @@ import { sourceTarget } from "#postgres/clone.ts"
 import { newSession } from "#postgres/session.ts"
 import { dbUID } from "#model/ids.ts"
 import { realClock } from "#system/clock.ts"
-import { directoryOf, isAlive, processes } from "#system/process.ts"
+import { directoryOf, isAlive, type Process, processes } from "#system/process.ts"
 import { until } from "../../unit/system/until.ts"
 import { asPostgres } from "../run-as.ts"
-import { bin, files, type Keeper, keeper, never, primary, ready, seconds, standby, start, stop } from "./keeper.ts"
+import {
+  bin,
+  files,
+  type Keeper,
+  keeper,
+  never,
+  primary,
+  ready,
+  seconds,
+  standby,
+  start,
+  stop,
+} from "./keeper.ts"
 
 if (asPostgres(import.meta.path)) {
   setDefaultTimeout(60_000)
@@ -24,7 +37,10 @@ if (asPostgres(import.meta.path)) {
     await primary(a)
     await superuser(a, `create tablespace apart location '${outside}'`)
     await superuser(a, "create table rows (n int, filler text) tablespace apart")
-    await superuser(a, "insert into rows select n, repeat('x', 500) from generate_series(1, 60000) n")
+    await superuser(
+      a,
+      "insert into rows select n, repeat('x', 500) from generate_series(1, 60000) n",
+    )
   })
   afterAll(async () => {
     await a[Symbol.asyncDispose]()
@@ -48,24 +64,53 @@ if (asPostgres(import.meta.path)) {
     expect(readdirSync(b.dataDir).filter((name) => name.startsWith("stolon-pass"))).toEqual([])
   })
 
-  test("a clone that is killed leaves postgres/ as it was, and nothing of it runs on", async () => {
-    await using b = await keeper("b")
-    await primary(b)
-    await b.run(stop)
-    const before = tree(b.pgData)
-    await superuser(a, "alter role repl set wal_sender_timeout = '60s'")
-    const controller = new AbortController()
-    const clone = b.postgres.run({ kind: "clone", from: a.source, slot: "" }, () => {}, controller.signal)
-    const runs = () => processes().filter((each) => each.name === "pg_basebackup" && directoryOf(each.pid) === b.dataDir)
-    const [tool] = await until("pg_basebackup writes", () => (existsSync(join(b.dataDir, "postgres.new", "base")) && runs().length > 0 ? runs() : null))
-    expect(tool).toBeDefined()
-    controller.abort(new Error("given up"))
-    await expect(clone).rejects.toThrow("given up")
-    expect(runs()).toEqual([])
-    expect(tool !== undefined && isAlive(tool)).toBe(false)
-    expect(tree(b.pgData)).toEqual(before)
-    await b.run({ kind: "discard-side", reason: "a half-done copy is worthless" }, start, ready, stop)
-  })
+  test.each(["aborted", "killed"])(
+    "a clone that is %s leaves postgres/ as it was, and nothing of it runs on",
+    async (how) => {
+      await using b = await keeper("b")
+      await primary(b)
+      await b.run(stop)
+      const before = tree(b.pgData)
+      const runs = () =>
+        processes().filter(
+          (each) => each.name === "pg_basebackup" && directoryOf(each.pid) === b.dataDir,
+        )
+      const under = () =>
+        existsSync(join(b.dataDir, "postgres.new", "base")) && runs().length > 0 ? runs() : null
+      let tools: readonly Process[]
+      if (how === "aborted") {
+        const controller = new AbortController()
+        const clone = b.postgres.run(
+          { kind: "clone", from: a.source, slot: "" },
+          () => {},
+          controller.signal,
+        )
+        tools = await until("pg_basebackup writes", under)
+        controller.abort(new Error("given up"))
+        await expect(clone).rejects.toThrow("given up")
+      } else {
+        const what = JSON.stringify({ settings: b.settings, from: a.source, slot: "" })
+        const child = Bun.spawn([process.execPath, join(import.meta.dir, "cloner.ts"), what], {
+          stdio: ["ignore", "inherit", "inherit"],
+        })
+        tools = await until("pg_basebackup writes", under)
+        child.kill("SIGKILL")
+        await child.exited
+      }
+      expect(tools.length).toBeGreaterThan(0)
+      await until("it is gone", () => !tools.some(isAlive))
+      expect(runs()).toEqual([])
+      expect(tree(b.pgData)).toEqual(before)
+      await using next = await b.reopen()
+      await next.run(
+        { kind: "discard-side", reason: "a half-done copy is worthless" },
+        () => {},
+        never,
+      )
+      await next.run(start, () => {}, never)
+      await next.run(ready, () => {}, never)
+    },
+  )
 
   test("a tablespace whose place is taken is copied below the keeper's directory, and removed with its copy", async () => {
     await using b = await keeper("b")
@@ -80,7 +125,11 @@ if (asPostgres(import.meta.path)) {
     await b.run({ kind: "clone", from: a.source, slot: "stolon_db2" }, { kind: "swap-in" })
     const both = readdirSync(join(b.dataDir, "tablespaces"))
     expect(both).toHaveLength(2)
-    await b.run({ kind: "remove-asides", names: (await b.observe()).asides, reason: "the fresh copy has proved itself" })
+    await b.run({
+      kind: "remove-asides",
+      names: (await b.observe()).asides,
+      reason: "the fresh copy has proved itself",
+    })
     expect(readdirSync(join(b.dataDir, "tablespaces"))).toEqual(both.filter((name) => name !== own))
     expect(readdirSync(outside).length).toBeGreaterThan(0) // a's own place: never ours to touch
     await b.run({ kind: "write-config", files: files(b, { follow: a, own: "db2" }) }, start, ready)
@@ -90,9 +139,14 @@ if (asPostgres(import.meta.path)) {
   test("discard-data() refuses a directory that no mark calls worthless, and one in which PostgreSQL runs", async () => {
     await using b = await keeper("b")
     await primary(b)
-    const discard = { kind: "discard-data", reason: "a half-done initialisation is worthless" } as const
+    const discard = {
+      kind: "discard-data",
+      reason: "a half-done initialisation is worthless",
+    } as const
     await expect(b.run(discard)).rejects.toThrow("has to be stopped first")
-    await expect(b.run({ kind: "set-aside", reason: "a fresh copy replaces it" })).rejects.toThrow("has to be stopped first")
+    await expect(b.run({ kind: "set-aside", reason: "a fresh copy replaces it" })).rejects.toThrow(
+      "has to be stopped first",
+    )
     await b.run(stop)
     await expect(b.run(discard)).rejects.toThrow("not marked as half done")
     await b.run({ kind: "mark", mark: { kind: "setup", db: dbUID("db1") } }, discard, discard)
@@ -108,9 +162,17 @@ if (asPostgres(import.meta.path)) {
     await superuser(a, "delete from rows")
     await superuser(a, "select pg_switch_wal()")
     const mark = { kind: "mark", mark: { kind: "setup", db: dbUID("db9") } } as const
-    await expect(b.run({ kind: "restore", command: "echo no such backup >&2; exit 3" })).rejects.toThrow(/failed \(3\): no such backup/)
-    await expect(b.run({ kind: "restore", command: "true" })).rejects.toThrow("left the data directory (%d) empty")
-    await b.run({ kind: "restore", command: `cp -a ${backup}/. %d && echo 100%% >&2` }, { kind: "swap-in" }, mark)
+    await expect(
+      b.run({ kind: "restore", command: "echo no such backup >&2; exit 3" }),
+    ).rejects.toThrow(/failed \(3\): no such backup/)
+    await expect(b.run({ kind: "restore", command: "true" })).rejects.toThrow(
+      "left the data directory (%d) empty",
+    )
+    await b.run(
+      { kind: "restore", command: `cp -a ${backup}/. %d && echo 100%% >&2` },
+      { kind: "swap-in" },
+      mark,
+    )
     const recovery = [
       `restore_command = 'cp ${a.pgData}/pg_wal/%f %p'`,
       "recovery_target_name = 'here'",
@@ -121,7 +183,11 @@ if (asPostgres(import.meta.path)) {
     const temporary = files(b, { revision: "temporary", lines: recovery }).conf
     let calls = 0
     b.postgres.onChange(() => calls++)
-    await b.run({ kind: "start", temporary }, { kind: "wait-recovered", timeout: seconds(30) }, ready)
+    await b.run(
+      { kind: "start", temporary },
+      { kind: "wait-recovered", timeout: seconds(30) },
+      ready,
+    )
     expect(calls).toBeGreaterThan(0)
     await until("it is a primary", async () => !(await b.up()).inRecovery)
     expect(await ask(b, "select count(*)::text as v from rows")).toBe("60000")
@@ -133,7 +199,9 @@ if (asPostgres(import.meta.path)) {
     await b.run({ kind: "prepare", hba: files(b).hba, signal: "recovery" })
     const lost = temporary.replace("'here'", "'nowhere'")
     await b.run({ kind: "start", temporary: lost })
-    await expect(b.run({ kind: "wait-recovered", timeout: seconds(0) })).rejects.toThrow("PostgreSQL has ended")
+    await expect(b.run({ kind: "wait-recovered", timeout: seconds(0) })).rejects.toThrow(
+      "PostgreSQL has ended",
+    )
     for (const path of [backup, space]) rmSync(path, { recursive: true, force: true })
   })
 }
@@ -141,13 +209,21 @@ if (asPostgres(import.meta.path)) {
 const valueRow = v.object({ v: v.string() })
 
 async function ask(of: Keeper, text: string): Promise<string> {
-  const session = newSession(sourceTarget(of.source, of.settings.superuser, {}), realClock, seconds(20))
+  const session = newSession(
+    sourceTarget(of.source, of.settings.superuser, {}),
+    realClock,
+    seconds(20),
+  )
   const [row] = await session.query(valueRow, text, never)
   session.close()
   return row?.v ?? ""
 }
 async function superuser(of: Keeper, text: string): Promise<void> {
-  const session = newSession(sourceTarget(of.source, of.settings.superuser, {}), realClock, seconds(20))
+  const session = newSession(
+    sourceTarget(of.source, of.settings.superuser, {}),
+    realClock,
+    seconds(20),
+  )
   await session.run(text, never)
   session.close()
 }
@@ -158,8 +234,27 @@ async function backupOf(of: Keeper, space: string): Promise<string> {
   const [oid = ""] = readdirSync(join(of.pgData, "pg_tblspc"))
   const from = readlinkSync(join(of.pgData, "pg_tblspc", oid))
   const child = Bun.spawn(
-    [join(bin, "pg_basebackup"), "-D", directory, "-h", "127.0.0.1", "-p", of.settings.port, "-U", "repl", "-X", "none", "-c", "fast", "-T", `${from}=${space}`],
-    { env: { PGPASSWORD: of.settings.replication.password }, stdio: ["ignore", "ignore", "inherit"] },
+    [
+      join(bin, "pg_basebackup"),
+      "-D",
+      directory,
+      "-h",
+      "127.0.0.1",
+      "-p",
+      of.settings.port,
+      "-U",
+      "repl",
+      "-X",
+      "none",
+      "-c",
+      "fast",
+      "-T",
+      `${from}=${space}`,
+    ],
+    {
+      env: { PGPASSWORD: of.settings.replication.password },
+      stdio: ["ignore", "ignore", "inherit"],
+    },
   )
   if ((await child.exited) !== 0) throw new Error("no backup")
   return directory
@@ -170,7 +265,10 @@ function tree(directory: string): readonly string[] {
   return readdirSync(directory, { recursive: true, encoding: "utf8" })
     .toSorted()
     .map((name) => {
-      const { size, mtimeMs } = statSync(join(directory, name), { throwIfNoEntry: false }) ?? { size: 0, mtimeMs: 0 }
+      const { size, mtimeMs } = statSync(join(directory, name), { throwIfNoEntry: false }) ?? {
+        size: 0,
+        mtimeMs: 0,
+      }
       return `${name} ${size} ${mtimeMs}`
     })
 }

@@ -1,4 +1,6 @@
-/** Any value of a parameter, any password, survives our quoting and PostgreSQL's own parsers (D-47). */
+/**
+ * Any value of a parameter, any password, survives our quoting and PostgreSQL's own parsers (D-47).
+ */
 import { expect, test } from "bun:test"
 import { formatConf } from "#keeper/conf.ts"
 import { generator } from "#base/random.ts"
@@ -18,13 +20,43 @@ if (asPostgres(import.meta.path)) {
     await using a = await keeper("a")
     await primary(a)
     const random = generator(seed)
-    const nasty = ["'", "\\", "\n", "\r", "\t", "\b", "\f", "\u0001", "\u007f", "#", "=", " ", "%", '"', "$", ";", "\\n", "\\101", "''", "ä", "€", "𝄞", "e", "0"]
+    const nasty = [
+      "'",
+      "\\",
+      "\n",
+      "\r",
+      "\t",
+      "\b",
+      "\f",
+      "\u0001",
+      "\u007f",
+      "#",
+      "=",
+      " ",
+      "%",
+      '"',
+      "$",
+      ";",
+      "\\n",
+      "\\101",
+      "''",
+      "ä",
+      "€",
+      "𝄞",
+      "e",
+      "0",
+    ]
     const values = Array.from({ length: 600 }, () =>
-      Array.from({ length: random.below(12) }, () => nasty[random.below(nasty.length)] ?? "").join(""),
+      Array.from({ length: random.below(12) }, () => nasty[random.below(nasty.length)] ?? "").join(
+        "",
+      ),
     )
     const wanted = new Map(values.map((value, i): [string, string] => [`fuzz.p${i}`, value]))
     const plain = files(a)
-    await a.run({ kind: "write-config", files: { ...plain, conf: `${plain.conf}${formatConf(wanted)}` } })
+    await a.run({
+      kind: "write-config",
+      files: { ...plain, conf: `${plain.conf}${formatConf(wanted)}` },
+    })
     const { fileParameters } = await a.up()
     expect(new Map([...fileParameters].filter(([name]) => name.startsWith("fuzz.")))).toEqual(
       new Map([...wanted].toSorted(([x], [y]) => (x < y ? -1 : 1))),
@@ -51,7 +83,9 @@ if (asPostgres(import.meta.path)) {
       const file = join(a.dataDir, "pass")
       await Bun.write(file, passLine(password))
       chmodSync(file, 0o600)
-      expect(await identify(formatConninfo(new Map([...pairs, ["password", password]])), "/nonexistent")).toBe("")
+      expect(
+        await identify(formatConninfo(new Map([...pairs, ["password", password]])), "/nonexistent"),
+      ).toBe("")
       expect(await identify(conninfo(Object.fromEntries(pairs)), file)).toBe("")
     }
     session.close()

@@ -1,6 +1,7 @@
 /**
- * A keeper's PostgreSQL for tests of the adapter: a data directory, a free port, `openPostgres`, and the steps in the order in which a
- * plan would give them. Everything that was started is ended with it.
+ * A keeper's PostgreSQL for tests of the adapter: a data directory, a free port, `openPostgres`,
+ * and the steps in the order in which a plan would give them. Everything that was started is ended
+ * with it.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { createServer } from "node:net"
@@ -170,7 +171,12 @@ function followLines(follow: Keeper, own: string): readonly string[] {
   ]
 }
 
-export const stop: Step = { kind: "stop", why: "test", escalateAfter: seconds(20), checkpoint: true }
+export const stop: Step = {
+  kind: "stop",
+  why: "test",
+  escalateAfter: seconds(20),
+  checkpoint: true,
+}
 export const start: Step = { kind: "start", temporary: null }
 export const ready: Step = { kind: "wait-ready", timeout: seconds(30) }
 
@@ -187,7 +193,12 @@ export async function primary(of: Keeper, wish: Wish = {}): Promise<void> {
 }
 
 /** A copy of `from` that streams from it. */
-export async function standby(of: Keeper, from: Keeper, own: string, wish: Wish = {}): Promise<void> {
+export async function standby(
+  of: Keeper,
+  from: Keeper,
+  own: string,
+  wish: Wish = {},
+): Promise<void> {
   await from.run({ kind: "create-slot", name: `stolon_${own}` })
   await of.run(
     { kind: "clone", from: from.source, slot: `stolon_${own}` },

@@ -1,6 +1,7 @@
 /**
- * The life of two keepers' PostgreSQL, step by step, with PostgreSQL 15: initialised, configured, copied, promoted, diverged, rewound,
- * followed again. What a plan relies on is asserted on the way.
+ * The life of two keepers' PostgreSQL, step by step, with PostgreSQL 15: initialised, configured,
+ * copied, promoted, diverged, rewound, followed again. What a plan relies on is asserted on the
+ * way.
  */
 import { expect, test } from "bun:test"
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs"
@@ -43,7 +44,10 @@ async function initialised(a: Keeper): Promise<void> {
   expect((await a.observe()).data).toEqual({ kind: "missing" })
   await twice(
     a,
-    { kind: "save-keeper", state: { uid: keeperUID("keeper4"), clusterUID: clusterUID("d8458580") } },
+    {
+      kind: "save-keeper",
+      state: { uid: keeperUID("keeper4"), clusterUID: clusterUID("d8458580") },
+    },
     { kind: "save-db", state },
     { kind: "initdb", config: { locale: "C", encoding: "UTF8", dataChecksums: true } },
   )
@@ -60,7 +64,9 @@ async function initialised(a: Keeper): Promise<void> {
   await twice(a, { kind: "start", temporary }, ready)
   expect((await a.up()).revision).toBe("temporary")
   const opts = readFileSync(join(a.pgData, "postmaster.opts"), "utf8")
-  expect(opts).toContain(`"-c" "unix_socket_directories=${a.dataDir}" "-c" "config_file=${a.pgData}/stolon-temp-postgresql.conf"`)
+  expect(opts).toContain(
+    `"-c" "unix_socket_directories=${a.dataDir}" "-c" "config_file=${a.pgData}/stolon-temp-postgresql.conf"`,
+  )
   await twice(a, { kind: "create-roles" }, { kind: "capture-parameters", state })
   const found = await a.observe()
   expect(found.db.initPGParameters?.get("work_mem")).toBe("5MB")
@@ -68,7 +74,12 @@ async function initialised(a: Keeper): Promise<void> {
   expect(found.db.initPGParameters?.get("datestyle")).toBe("iso, mdy")
   await twice(a, stop, { kind: "unmark" })
   const stopped = await a.observe()
-  expect(stopped).toMatchObject({ mark: null, postmaster: false, server: { kind: "down" }, keeper: { uid: "keeper4" } })
+  expect(stopped).toMatchObject({
+    mark: null,
+    postmaster: false,
+    server: { kind: "down" },
+    keeper: { uid: "keeper4" },
+  })
   expect(stopped.data).toMatchObject({
     kind: "initialized",
     role: "master",
@@ -86,12 +97,24 @@ async function configured(a: Keeper): Promise<void> {
   expect(readlinkSync(join(a.pgData, "postgresql.auto.conf"))).toBe("/dev/null")
   for (const name of ["postgresql.conf", "pg_hba.conf"])
     expect(statSync(join(a.pgData, name)).mode & 0o777).toBe(0o600)
-  expect(await a.up()).toMatchObject({ revision: "r1", inRecovery: false, timeline: 1, pendingRestart: false })
-  await twice(a, { kind: "write-config", files: files(a, { revision: "r2", lines: ["max_connections = '25'"] }) })
+  expect(await a.up()).toMatchObject({
+    revision: "r1",
+    inRecovery: false,
+    timeline: 1,
+    pendingRestart: false,
+  })
+  await twice(a, {
+    kind: "write-config",
+    files: files(a, { revision: "r2", lines: ["max_connections = '25'"] }),
+  })
   expect((await a.up()).revision).toBe("r1") // written is not loaded
   await twice(a, { kind: "reload", revision: "r2", timeout: seconds(5) })
   expect(await a.up()).toMatchObject({ revision: "r2", pendingRestart: true })
-  await twice(a, { kind: "create-slot", name: "stolon_db2" }, { kind: "create-slot", name: "stolon_gone" })
+  await twice(
+    a,
+    { kind: "create-slot", name: "stolon_db2" },
+    { kind: "create-slot", name: "stolon_gone" },
+  )
   await twice(a, { kind: "drop-slot", name: "stolon_gone" })
   expect((await a.up()).slots).toEqual([{ name: "stolon_db2", active: false }])
 }
@@ -104,7 +127,10 @@ async function copied(b: Keeper, a: Keeper): Promise<void> {
   await twice(b, { kind: "swap-in" })
   await twice(b, { kind: "write-config", files: files(b, { follow: a, own: "db2" }) }, start, ready)
   await until("b streams", async () => (await b.up()).streaming)
-  const wanted = { kind: "write-config", files: files(a, { revision: "r3", sync: "stolon_db2" }) } as const
+  const wanted = {
+    kind: "write-config",
+    files: files(a, { revision: "r3", sync: "stolon_db2" }),
+  } as const
   await twice(a, wanted, { kind: "reload", revision: "r3", timeout: seconds(5) })
   await until("b is synchronous", async () => (await a.up()).syncStandbys.length > 0)
   expect((await a.up()).syncStandbys).toEqual([dbUID("db2")])
@@ -123,7 +149,10 @@ async function promoted(b: Keeper, a: Keeper): Promise<void> {
   await sql(a, "insert into rows values (1)")
   process.kill(a.postmaster().pid, "SIGKILL")
   await until("a is down", async () => (await a.observe()).server.kind === "down")
-  await b.run({ kind: "write-config", files: files(b, { revision: "p1", sync: "stolon_db3", follow: a, own: "db2" }) })
+  await b.run({
+    kind: "write-config",
+    files: files(b, { revision: "p1", sync: "stolon_db3", follow: a, own: "db2" }),
+  })
   await b.run({ kind: "reload", revision: "p1", timeout: seconds(5) })
   const before = performance.now()
   await b.run({ kind: "promote", timeout: seconds(20) })
@@ -132,7 +161,11 @@ async function promoted(b: Keeper, a: Keeper): Promise<void> {
   expect(await b.up()).toMatchObject({ inRecovery: false, timeline: 2, streaming: false })
   expect((await b.up()).history.map(({ timelineID }) => timelineID)).toEqual([1])
   expect((await b.observe()).data).toMatchObject({ role: "master" })
-  await twice(b, { kind: "end-sessions" }, { kind: "prove-sync", names: "stolon_db3", timeout: seconds(10) })
+  await twice(
+    b,
+    { kind: "end-sessions" },
+    { kind: "prove-sync", names: "stolon_db3", timeout: seconds(10) },
+  )
   await b.run({ kind: "write-config", files: files(b, { revision: "p2" }) })
   await b.run({ kind: "reload", revision: "p2", timeout: seconds(5) })
   await sql(b, "insert into rows values (2)")
@@ -158,7 +191,12 @@ async function diverged(a: Keeper, b: Keeper): Promise<void> {
   await expect(a.run(start)).rejects.toThrow("half rewound")
   await a.run({ kind: "rewind", source: b.source })
   expect((await a.observe()).data).toMatchObject({ kind: "initialized", role: "standby" })
-  await a.run({ kind: "unmark" }, { kind: "write-config", files: files(a, { follow: b, own: "db3" }) }, start, ready)
+  await a.run(
+    { kind: "unmark" },
+    { kind: "write-config", files: files(a, { follow: b, own: "db3" }) },
+    start,
+    ready,
+  )
   await until("a streams from b", async () => (await a.up()).streaming)
   await caughtUp(a, b)
   expect(await a.up()).toMatchObject({ inRecovery: true, timeline: 2 })
@@ -171,11 +209,17 @@ async function diverged(a: Keeper, b: Keeper): Promise<void> {
   }
   await twice(a, stop, { kind: "certify", certificate })
   expect((await a.observe()).certificate).toEqual(certificate)
-  expect((await a.observe()).data).toMatchObject({ control: { state: "shut down in recovery", timeline: 2 } })
+  expect((await a.observe()).data).toMatchObject({
+    control: { state: "shut down in recovery", timeline: 2 },
+  })
   await twice(a, { kind: "set-aside", reason: "a fresh copy replaces it" })
   const { asides } = await a.observe()
   expect(asides).toHaveLength(1)
-  await twice(a, { kind: "remove-asides", names: asides, reason: "the fresh copy has proved itself" })
+  await twice(a, {
+    kind: "remove-asides",
+    names: asides,
+    reason: "the fresh copy has proved itself",
+  })
   expect(readdirSync(a.dataDir).filter((name) => name.startsWith("postgres"))).toEqual([])
   expect(lstatSync(join(a.dataDir, "dbstate")).mode & 0o777).toBe(0o600)
   await b.postgres.end(seconds(20), never)
@@ -189,4 +233,3 @@ async function sql(of: Keeper, text: string): Promise<void> {
   await session.run(text, never)
   session.close()
 }
-

@@ -1,5 +1,6 @@
 /**
- * The keeper's loops with a store and a machine in memory: what they must do in time, and what nothing may keep them from.
+ * The keeper's loops with a store and a machine in memory: what they must do in time, and what
+ * nothing may keep them from.
  */
 import { describe, expect, test } from "bun:test"
 import { type Millis, millis } from "#base/brand.ts"
@@ -103,7 +104,9 @@ function storeOf(world: World, watch: (callback: () => void) => void): Store {
       if (world.hang) return aborted(signal)
       if (world.trouble !== null) throw world.trouble
       const version = "1" as never
-      return world.view === null ? { kind: "absent", version: null } : { kind: "found", data: world.view, version }
+      return world.view === null
+        ? { kind: "absent", version: null }
+        : { kind: "found", data: world.view, version }
     },
     async publish(what) {
       if (what.kind === "keeper") world.published.push(what.info)
@@ -144,16 +147,28 @@ function postgresOf(world: World, on: (callback: () => void) => void): Postgres 
   }
 }
 
-const old = { uid: dbUID("db1"), generation: generation(1), initializing: false, initPGParameters: null }
+const old = {
+  uid: dbUID("db1"),
+  generation: generation(1),
+  initializing: false,
+  initPGParameters: null,
+}
 const stoppedPrimary: Machine = { ...emptyMachine, db: old, data: dir("old") }
 const long = { sleepInterval: duration(60_000), failInterval: duration(90_000) }
 const quick = { sleepInterval: duration(20), failInterval: duration(60) }
 const primary = view({ spec: long, dbs: [db("db1")] })
-const resync = view({ spec: long, master: "db2", dbs: [db("db3", { initMode: "resync", ...followsOther }), other()] })
+const resync = view({
+  spec: long,
+  master: "db2",
+  dbs: [db("db3", { initMode: "resync", ...followsOther }), other()],
+})
 const last = ({ published }: World): KeeperInfo | undefined => published.at(-1)
 const codes = ({ events }: World): readonly string[] => events.map(({ code }) => code)
 
-/** Wakes the keeper and waits until it has read, some times over: then it has acted on what it read first. */
+/**
+ * Wakes the keeper and waits until it has read, some times over: then it has acted on what it read
+ * first.
+ */
 async function rounds(world: World, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     const before = world.reads
@@ -182,7 +197,10 @@ describe("runKeeper()", () => {
     expect(new Set(world.published.map(({ infoUID }) => infoUID)).size).toBe(world.published.length)
   })
   test("leaves PostgreSQL and work in progress as they are while the store fails", async () => {
-    await using world = keeper({ ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }, resync)
+    await using world = keeper(
+      { ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null },
+      resync,
+    )
     world.slow = "clone"
     await world.until(() => world.steps.includes("clone"), "clone begun")
     world.trouble = new StoreError("unavailable", "no answer")
@@ -194,8 +212,24 @@ describe("runKeeper()", () => {
     await world.until(() => codes(world).includes("store.recovered"), "store recovered")
     expect(codes(world)).not.toContain("step.aborted")
   })
+  test("does not act on a view that it could not read again", async () => {
+    const seen = view({ spec: long, dbs: [db("db1", { followers: [dbUID("db2")] }), other()] })
+    await using world = keeper(stoppedPrimary, seen)
+    await world.until(() => codes(world).includes("parameters.unchanged"), "settled")
+    world.trouble = new StoreError("unavailable", "no answer")
+    await rounds(world, 1)
+    world.machine = { ...world.machine, data: dir("old", { ...world.machine.data, slots: [] }) }
+    await rounds(world, 3)
+    expect(world.machine.data?.slots).toEqual([])
+    world.trouble = null
+    world.changed()
+    await world.until(() => world.machine.data?.slots.length === 1, "slot made again")
+  })
   test("D-42: gives long work up when the view no longer asks for it", async () => {
-    await using world = keeper({ ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }, resync)
+    await using world = keeper(
+      { ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null },
+      resync,
+    )
     world.slow = "clone"
     await world.until(() => world.steps.includes("clone"), "clone begun")
     world.view = view({ spec: long, master: "db2", dbs: [other()] })
@@ -204,12 +238,33 @@ describe("runKeeper()", () => {
     expect(codes(world)).not.toContain("step.failed")
   })
   test("does not give work up for a change that means nothing to it", async () => {
-    await using world = keeper({ ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }, resync)
+    await using world = keeper(
+      { ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null },
+      resync,
+    )
     world.slow = "clone"
     await world.until(() => world.steps.includes("clone"), "clone begun")
-    world.view = { ...resync, dbs: new Map([...resync.dbs].map(([uid, one]) => [uid, one.spec.role === "master" ? other({}, { xLogPos: 9_999n as never }) : one])) }
+    world.view = {
+      ...resync,
+      dbs: new Map(
+        [...resync.dbs].map(([uid, one]) => [
+          uid,
+          one.spec.role === "master" ? other({}, { xLogPos: 9_999n as never }) : one,
+        ]),
+      ),
+    }
     await rounds(world, 3)
     expect(world.steps.filter((kind) => kind === "clone")).toEqual(["clone"])
+    expect(codes(world)).not.toContain("step.aborted")
+  })
+  test("does not give a copy up because its source was silent for a moment", async () => {
+    const empty = { ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }
+    await using world = keeper(empty, resync)
+    world.slow = "clone"
+    await world.until(() => world.steps.includes("clone"), "clone begun")
+    const silent = { ...other({}, { healthy: false }), generation: generation(9) }
+    world.view = { ...resync, dbs: new Map([...resync.dbs, [silent.uid, silent]]) }
+    await rounds(world, 3)
     expect(codes(world)).not.toContain("step.aborted")
   })
   test("tells the guardian that it lives whatever hangs", async () => {
@@ -221,7 +276,10 @@ describe("runKeeper()", () => {
     expect(world.holds.at(-1)).toBe(millis(60))
   })
   test("D-17: at the end gives up and awaits the step in progress, then stops PostgreSQL", async () => {
-    const world = keeper({ ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }, resync)
+    const world = keeper(
+      { ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null },
+      resync,
+    )
     world.slow = "clone"
     await world.until(() => world.steps.includes("clone"), "clone begun")
     await world.stop()

@@ -6,8 +6,13 @@ import type { DBStatus, TimelineHistory } from "#model/cluster.ts"
 import type { Control } from "#model/local.ts"
 import { other, systemID } from "./build.ts"
 
-const fork = (timelineID: number, at: bigint): TimelineHistory => ({ timelineID, switchPoint: lsn(at), reason: "" })
-const followed = (change: Partial<DBStatus> = {}): DBStatus => other({}, change).status // timeline 2 since 1000, at 2000
+const fork = (timelineID: number, at: bigint): TimelineHistory => ({
+  timelineID,
+  switchPoint: lsn(at),
+  reason: "",
+})
+/** On timeline 2 since 1000, at 2000. */
+const followed = (change: Partial<DBStatus> = {}): DBStatus => other({}, change).status
 const data = (control: Partial<Control>, history: readonly TimelineHistory[] = []): Whole => ({
   kind: "initialized",
   role: "master",
@@ -58,7 +63,11 @@ describe("judge()", () => {
   })
   test("a history that names only its last two forks proves nothing about earlier ones", () => {
     const short = followed({ timelineID: 5, timelinesHistory: [fork(3, 500n), fork(4, 1000n)] })
-    const old = data({ timeline: 4, checkpoint: lsn(900n) }, [fork(1, 100n), fork(2, 200n), fork(3, 500n)])
+    const old = data({ timeline: 4, checkpoint: lsn(900n) }, [
+      fork(1, 100n),
+      fork(2, 200n),
+      fork(3, 500n),
+    ])
     expect(judge(old, short)).toBe("on")
     expect(judge(data({ timeline: 4, checkpoint: lsn(900n) }, [fork(3, 501n)]), short)).toBe("off")
   })

@@ -1,15 +1,10 @@
 /**
- * Builders for the keeper's tests: a cluster of one primary and one standby, small enough that a case says only what matters to it.
+ * Builders for the keeper's tests: a cluster of one primary and one standby, small enough that a
+ * case says only what matters to it.
  */
 import { lsn } from "#base/lsn.ts"
 import type { Time } from "#base/brand.ts"
-import {
-  type ClusterData,
-  type DB,
-  emptyDB,
-  emptyKeeper,
-  newClusterData,
-} from "#model/cluster.ts"
+import { type ClusterData, type DB, emptyDB, emptyKeeper, newClusterData } from "#model/cluster.ts"
 import type { ClusterUID, Epoch, KeeperUID } from "#model/ids.ts"
 import { bootUUID, dbUID, generation, keeperUID } from "#model/ids.ts"
 import { type Spec, emptySpec } from "#model/spec.ts"
@@ -34,7 +29,11 @@ export const settings: Settings = {
 }
 
 /** A DB as a leader writes it. */
-export function db(uid: string, change: Partial<DB["spec"]> = {}, status: Partial<DB["status"]> = {}): DB {
+export function db(
+  uid: string,
+  change: Partial<DB["spec"]> = {},
+  status: Partial<DB["status"]> = {},
+): DB {
   return {
     ...emptyDB,
     uid: dbUID(uid),
@@ -54,7 +53,10 @@ export function db(uid: string, change: Partial<DB["spec"]> = {}, status: Partia
 }
 
 /** A healthy primary elsewhere, on timeline 2 since 1000. */
-export const other = (change: Partial<DB["spec"]> = {}, status: Partial<DB["status"]> = {}): DB => ({
+export const other = (
+  change: Partial<DB["spec"]> = {},
+  status: Partial<DB["status"]> = {},
+): DB => ({
   ...db(
     "db2",
     { keeperUID: keeperUID("k2"), ...change },
@@ -66,7 +68,9 @@ export const other = (change: Partial<DB["spec"]> = {}, status: Partial<DB["stat
       systemdID: systemID,
       timelineID: 2,
       xLogPos: lsn(2000n),
-      timelinesHistory: [{ timelineID: 1, switchPoint: lsn(1000n), reason: "no recovery target specified" }],
+      timelinesHistory: [
+        { timelineID: 1, switchPoint: lsn(1000n), reason: "no recovery target specified" },
+      ],
       ...status,
     },
   ),
@@ -82,7 +86,14 @@ export interface Wish {
   readonly boot?: string
 }
 
-export function view({ spec = {}, dbs = [], epoch = "", master = "db1", revoked = false, ...rest }: Wish = {}): ClusterData {
+export function view({
+  spec = {},
+  dbs = [],
+  epoch = "",
+  master = "db1",
+  revoked = false,
+  ...rest
+}: Wish = {}): ClusterData {
   const data = newClusterData(
     "c1" as ClusterUID,
     { ...emptySpec, initMode: "new", ...spec },
@@ -90,7 +101,11 @@ export function view({ spec = {}, dbs = [], epoch = "", master = "db1", revoked 
   )
   const keepers = [me, keeperUID("k2")].map((uid): [KeeperUID, typeof emptyKeeper] => [
     uid,
-    { ...emptyKeeper, uid, status: { ...emptyKeeper.status, healthy: true, bootUUID: bootUUID(rest.boot ?? boot) } },
+    {
+      ...emptyKeeper,
+      uid,
+      status: { ...emptyKeeper.status, healthy: true, bootUUID: bootUUID(rest.boot ?? boot) },
+    },
   ])
   return {
     ...data,
@@ -109,4 +124,7 @@ export function view({ spec = {}, dbs = [], epoch = "", master = "db1", revoked 
   }
 }
 
-export const followsOther = { role: "standby", followConfig: { type: "internal", dbuid: dbUID("db2") } } as const
+export const followsOther = {
+  role: "standby",
+  followConfig: { type: "internal", dbuid: dbUID("db2") },
+} as const

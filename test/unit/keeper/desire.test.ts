@@ -28,21 +28,36 @@ describe("desire()", () => {
   })
   test("stops without a DB, and until the leader has seen this start", () => {
     expect(ask(view({ dbs: [other()] }))).toMatchObject({ kind: "stopped", certify: null })
-    expect(ask(view({ dbs: [db("db1")], boot: "boot-0" }))).toMatchObject({ kind: "stopped", certify: null })
+    expect(ask(view({ dbs: [db("db1")], boot: "boot-0" }))).toMatchObject({
+      kind: "stopped",
+      certify: null,
+    })
   })
   test("runs what is assigned", () => {
-    expect(ask(view({ dbs: [db("db1")] }))).toMatchObject({ kind: "run", role: { kind: "primary" } })
-    expect(ask(view({ dbs: [db("db1", followsOther), other()] }))).toMatchObject({ kind: "run", role: { kind: "internal" } })
+    expect(ask(view({ dbs: [db("db1")] }))).toMatchObject({
+      kind: "run",
+      role: { kind: "primary" },
+    })
+    expect(ask(view({ dbs: [db("db1", followsOther), other()] }))).toMatchObject({
+      kind: "run",
+      role: { kind: "internal" },
+    })
   })
   test("under a leader of ours only the DB that the view names is a primary", () => {
-    const seen = (epoch: string): ClusterData => view({ dbs: [db("db1"), other()], master: "db2", epoch })
+    const seen = (epoch: string): ClusterData =>
+      view({ dbs: [db("db1"), other()], master: "db2", epoch })
     expect(ask(seen("e1"))).toMatchObject({ kind: "stopped", certify: null, urgent: true })
     expect(ask(seen("")).kind).toBe("run") // Go's rules
   })
   test("a revoked primary stops and certifies, also when its keeper has just started", () => {
     const certify = { epoch: "e1", db: "db1" }
-    expect(ask(view({ dbs: [db("db1")], epoch: "e1", revoked: true }))).toMatchObject({ kind: "stopped", certify })
-    expect(ask(view({ dbs: [db("db1")], epoch: "e1", revoked: true, boot: "boot-0" }))).toMatchObject({ kind: "stopped", certify })
+    expect(ask(view({ dbs: [db("db1")], epoch: "e1", revoked: true }))).toMatchObject({
+      kind: "stopped",
+      certify,
+    })
+    expect(
+      ask(view({ dbs: [db("db1")], epoch: "e1", revoked: true, boot: "boot-0" })),
+    ).toMatchObject({ kind: "stopped", certify })
   })
   test("a certificate holds for its own DB and epoch only", () => {
     const seen = view({ dbs: [db("db1")], epoch: "e1" })
@@ -52,7 +67,12 @@ describe("desire()", () => {
     expect(ask(view({ dbs: [db("db1")] }), certificate("e1", "db1")).kind).toBe("run")
   })
   test("a standby runs whoever is revoked", () => {
-    const seen = view({ dbs: [db("db1", followsOther), other()], master: "db2", epoch: "e1", revoked: true })
+    const seen = view({
+      dbs: [db("db1", followsOther), other()],
+      master: "db2",
+      epoch: "e1",
+      revoked: true,
+    })
     expect(ask(seen).kind).toBe("run")
   })
 })

@@ -1,6 +1,7 @@
 /**
- * Every flow of the keeper from its beginning to its end, and again after a crash at every point: the prefix property. A crash may cost
- * a repeated copy; it may not change where the flow ends, nor destroy what nobody else has.
+ * Every flow of the keeper from its beginning to its end, and again after a crash at every point:
+ * the prefix property. A crash may cost a repeated copy; it may not change where the flow ends, nor
+ * destroy what nobody else has.
  */
 import { describe, expect, test } from "bun:test"
 import { lsn } from "#base/lsn.ts"
@@ -9,8 +10,11 @@ import { emptyMemory } from "#keeper/memory.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { dbUID, generation } from "#model/ids.ts"
 import type { DBState } from "#model/local.ts"
-import { boot, db, followsOther, other, view } from "./build.ts"
-import { type Machine, clientsMayEnter, dir, emptyMachine } from "./model.ts"
+import { steps } from "#model/step.ts"
+import { plan } from "#keeper/plan.ts"
+import { millis } from "#base/brand.ts"
+import { boot, db, followsOther, other, settings, view } from "./build.ts"
+import { type Machine, clientsMayEnter, dir, emptyMachine, observe } from "./model.ts"
 import { type Run, crashes, endOf, kinds, settle } from "./run.ts"
 
 const state = (uid: string, gen = 1, initializing = false): DBState => ({
@@ -38,11 +42,21 @@ interface Flow {
   readonly precious?: string
 }
 
-const sync = { synchronousReplication: true, synchronousStandbys: [dbUID("db2")], followers: [dbUID("db2")] }
+const sync = {
+  synchronousReplication: true,
+  synchronousStandbys: [dbUID("db2")],
+  followers: [dbUID("db2")],
+}
 const inSync = [dbUID("db2")]
 const asPrimary = (change = {}): ClusterData => view({ dbs: [db("db1", change), other()] })
 const resync = (change = {}): ClusterData =>
-  view({ master: "db2", dbs: [db("db3", { initMode: "resync", ...followsOther, ...change }), other({ followers: [dbUID("db3")] })] })
+  view({
+    master: "db2",
+    dbs: [
+      db("db3", { initMode: "resync", ...followsOther, ...change }),
+      other({ followers: [dbUID("db3")] }),
+    ],
+  })
 const standbyView = view({ master: "db2", dbs: [db("db1", followsOther), other()] })
 const promoted = (change = {}): ClusterData => view({ dbs: [db("db1", change)] })
 const onBranch = dir("old", {
@@ -54,7 +68,17 @@ const onBranch = dir("old", {
 })
 const divergedData = dir("old", { timeline: 1, end: lsn(1400n) })
 
-const setup = ["prepare", "mark", "start", "wait-ready", "create-roles", "capture-parameters", "stop", "save-db", "unmark"]
+const setup = [
+  "prepare",
+  "mark",
+  "start",
+  "wait-ready",
+  "create-roles",
+  "capture-parameters",
+  "stop",
+  "save-db",
+  "unmark",
+]
 const run = ["write-config", "start", "wait-ready", "save-db"]
 const clone = ["save-db", "clone", "mark", "set-aside", "swap-in", "save-db", "unmark"]
 const asStandby = ["write-config", "start", "wait-ready", "save-db"]
@@ -70,7 +94,17 @@ const flows: readonly Flow[] = [
     name: "new over the data of another cluster",
     start: running(settled("db0"), view({ dbs: [db("db0")], master: "db0" })),
     view: view({ dbs: [db("db1", { initMode: "new", includePreviousConfig: true })] }),
-    steps: ["save-db", "stop", "initdb", "mark", "set-aside", "swap-in", ...setup, ...run, "remove-asides"],
+    steps: [
+      "save-db",
+      "stop",
+      "initdb",
+      "mark",
+      "set-aside",
+      "swap-in",
+      ...setup,
+      ...run,
+      "remove-asides",
+    ],
   },
   {
     name: "pitr",
@@ -80,13 +114,27 @@ const flows: readonly Flow[] = [
         db("db1", {
           initMode: "pitr",
           includePreviousConfig: true,
-          pitrConfig: { dataRestoreCommand: "restore %d", archiveRecoverySettings: { restoreCommand: "cp" } },
+          pitrConfig: {
+            dataRestoreCommand: "restore %d",
+            archiveRecoverySettings: { restoreCommand: "cp" },
+          },
         }),
       ],
     }),
     steps: [
-      "save-db", "restore", "mark", "swap-in", "prepare", "mark", "start", "wait-recovered", "capture-parameters",
-      "stop", "save-db", "unmark", ...run,
+      "save-db",
+      "restore",
+      "mark",
+      "swap-in",
+      "prepare",
+      "mark",
+      "start",
+      "wait-recovered",
+      "capture-parameters",
+      "stop",
+      "save-db",
+      "unmark",
+      ...run,
     ],
   },
   {
@@ -98,7 +146,10 @@ const flows: readonly Flow[] = [
   },
   {
     name: "resync by following",
-    start: running(settled("db0", {}, dir("old", { end: lsn(990n) })), view({ dbs: [db("db0")], master: "db0" })),
+    start: running(
+      settled("db0", {}, dir("old", { end: lsn(990n) })),
+      view({ dbs: [db("db0")], master: "db0" }),
+    ),
     view: resync(),
     steps: ["stop", "save-db", ...asStandby],
     precious: "old",
@@ -133,7 +184,15 @@ const flows: readonly Flow[] = [
     name: "start of a synchronous primary, with its guard",
     start: settled("db1", { inSync }),
     view: asPrimary(sync),
-    steps: ["write-config", "start", "wait-ready", "write-config", "reload", "create-slot", "prove-sync"],
+    steps: [
+      "write-config",
+      "start",
+      "wait-ready",
+      "write-config",
+      "reload",
+      "create-slot",
+      "prove-sync",
+    ],
     precious: "old",
   },
   {
@@ -147,7 +206,16 @@ const flows: readonly Flow[] = [
     name: "promotion, synchronous",
     start: running(settled("db1", { inSync }, onBranch), standbyView),
     view: promoted(sync),
-    steps: ["write-config", "reload", "promote", "end-sessions", "create-slot", "prove-sync", "write-config", "reload"],
+    steps: [
+      "write-config",
+      "reload",
+      "promote",
+      "end-sessions",
+      "create-slot",
+      "prove-sync",
+      "write-config",
+      "reload",
+    ],
     precious: "old",
   },
   {
@@ -160,7 +228,14 @@ const flows: readonly Flow[] = [
   {
     name: "change of configuration",
     start: running(settled("db1"), asPrimary()),
-    view: view({ dbs: [{ ...db("db1", { pgParameters: new Map([["work_mem", "8MB"]]) }), generation: generation(2) }] }),
+    view: view({
+      dbs: [
+        {
+          ...db("db1", { pgParameters: new Map([["work_mem", "8MB"]]) }),
+          generation: generation(2),
+        },
+      ],
+    }),
     steps: ["write-config", "reload", "save-db"],
     precious: "old",
   },
@@ -169,7 +244,12 @@ const flows: readonly Flow[] = [
     start: running(settled("db1"), asPrimary()),
     view: view({
       spec: { automaticPgRestart: true },
-      dbs: [{ ...db("db1", { pgParameters: new Map([["max_connections", "50"]]) }), generation: generation(2) }],
+      dbs: [
+        {
+          ...db("db1", { pgParameters: new Map([["max_connections", "50"]]) }),
+          generation: generation(2),
+        },
+      ],
     }),
     steps: ["write-config", "reload", "stop", "start", "wait-ready", "save-db"],
     precious: "old",
@@ -177,7 +257,13 @@ const flows: readonly Flow[] = [
   {
     name: "change of the DB followed",
     start: running(settled("db1", {}, onBranch), standbyView),
-    view: view({ master: "db2", dbs: [{ ...db("db1", followsOther), generation: generation(2) }, other({}, { listenAddress: "10.0.0.99" })] }),
+    view: view({
+      master: "db2",
+      dbs: [
+        { ...db("db1", followsOther), generation: generation(2) },
+        other({}, { listenAddress: "10.0.0.99" }),
+      ],
+    }),
     steps: ["write-config", "reload", "save-db"],
     precious: "old",
   },
@@ -191,7 +277,17 @@ describe("plan()", () => {
       expect(kinds(done)).toEqual([...flow.steps])
       expect(done.plan.blocked).toBeNull()
       if (flow.precious !== undefined)
-        expect(kinds(done).includes("remove-asides") || !done.machine.destroyed.includes(flow.precious)).toBeTrue()
+        expect(
+          kinds(done).includes("remove-asides") || !done.machine.destroyed.includes(flow.precious),
+        ).toBeTrue()
+    })
+    test(`would begin every long step again while it runs: ${flow.name}`, () => {
+      for (const { machine, step, memory, now } of whole().points) {
+        if (!steps[step.kind].long) continue
+        const input = { view: flow.view, local: observe(machine), settings }
+        const again = plan(input, { ...memory, working: step.kind }, millis(now + 3_600_000))
+        expect(again.steps[0]).toEqual(step)
+      }
     })
     test(`ends the same after a crash anywhere in: ${flow.name}`, () => {
       const wanted = endOf(whole())
@@ -199,17 +295,23 @@ describe("plan()", () => {
         const after = settle(machine, flow.view)
         const end = endOf(after)
         // only an orderly stop tells where the log ends
-        if (name.endsWith("killed") && end.certificate !== null) end.certificate = wanted.certificate
+        if (name.endsWith("killed") && end.certificate !== null)
+          end.certificate = wanted.certificate
         expect({ name, ...end }).toEqual({ name, ...wanted })
         const early = after.machine.destroyed.slice(0, -1)
-        if (flow.precious !== undefined) expect({ name, early: early.includes(flow.precious) }).toEqual({ name, early: false })
+        if (flow.precious !== undefined)
+          expect({ name, early: early.includes(flow.precious) }).toEqual({ name, early: false })
       }
     })
   }
 })
 
 describe("the guard of a synchronous primary", () => {
-  const fake = { synchronousReplication: true, synchronousStandbys: [], externalSynchronousStandbys: ["stolonfakestandby"] }
+  const fake = {
+    synchronousReplication: true,
+    synchronousStandbys: [],
+    externalSynchronousStandbys: ["stolonfakestandby"],
+  }
   const hba = (machine: Machine): string => machine.server?.hba ?? ""
 
   test("keeps clients out after a start until the standbys are in sync", () => {
@@ -223,7 +325,9 @@ describe("the guard of a synchronous primary", () => {
   test("D-07: stays while only the standby that never exists is listed", () => {
     const waiting = settle(settled("db1"), asPrimary(fake))
     expect(clientsMayEnter(waiting.machine)).toBeFalse()
-    expect(clientsMayEnter(settle(waiting.machine, asPrimary({ synchronousReplication: true })).machine)).toBeTrue()
+    expect(
+      clientsMayEnter(settle(waiting.machine, asPrimary({ synchronousReplication: true })).machine),
+    ).toBeTrue()
   })
   test("survives a new keeper that finds PostgreSQL running", () => {
     const waiting = settle(settled("db1"), asPrimary(sync)).machine
@@ -238,7 +342,10 @@ describe("the guard of a synchronous primary", () => {
     for (const { machine, step } of settle(start, promoted(sync)).points) {
       const proved = machine.trace.includes("prove-sync")
       if (machine.trace.includes("reload") && !proved && step.kind !== "write-config")
-        expect({ step: step.kind, open: clientsMayEnter(machine) }).toEqual({ step: step.kind, open: false })
+        expect({ step: step.kind, open: clientsMayEnter(machine) }).toEqual({
+          step: step.kind,
+          open: false,
+        })
     }
   })
   test("D-06: a restart for a parameter arms it again, and PostgreSQL does not restart by itself", () => {
@@ -263,7 +370,11 @@ describe("a resync", () => {
   })
   test("notices that what it follows without a copy does not stream, and copies", () => {
     // the control data agree, the received WAL does not
-    const start = settled("db0", {}, dir("old", { end: lsn(1400n), state: "shut down in recovery" }))
+    const start = settled(
+      "db0",
+      {},
+      dir("old", { end: lsn(1400n), state: "shut down in recovery" }),
+    )
     const known = view({
       master: "db2",
       dbs: [
@@ -288,7 +399,10 @@ describe("a resync", () => {
     expect(kinds(settle(again, resync()))).toContain("set-aside")
   })
   test("waits, and says so, while the DB to copy from is not healthy", () => {
-    const sick = view({ master: "db2", dbs: [db("db3", { initMode: "resync", ...followsOther }), other({}, { healthy: false })] })
+    const sick = view({
+      master: "db2",
+      dbs: [db("db3", { initMode: "resync", ...followsOther }), other({}, { healthy: false })],
+    })
     const done = settle(settled("db0", {}, divergedData), sick)
     expect(done.plan.blocked?.why).toContain("not healthy")
     expect(kinds(done)).toEqual([])
@@ -296,7 +410,10 @@ describe("a resync", () => {
   test("waits for a report of the promotion before it judges", () => {
     const early = view({
       master: "db2",
-      dbs: [db("db3", { initMode: "resync", ...followsOther }), other({}, { timelineID: 1, timelinesHistory: [], xLogPos: lsn(800n) })],
+      dbs: [
+        db("db3", { initMode: "resync", ...followsOther }),
+        other({}, { timelineID: 1, timelinesHistory: [], xLogPos: lsn(800n) }),
+      ],
     })
     const first = settle(settled("db0", {}, dir("old", { end: lsn(990n) })), early)
     expect(first.points.length).toBeGreaterThan(0) // patience has an end
@@ -312,7 +429,10 @@ describe("a resync", () => {
     expect(done.machine.data?.origin).toBe("copy")
   })
   test("does not trust a directory of which a Go keeper says that it was initializing", () => {
-    const done = settle(settled("db3", { db: state("db3", 0, true) }), resync({ usePgrewind: true }))
+    const done = settle(
+      settled("db3", { db: state("db3", 0, true) }),
+      resync({ usePgrewind: true }),
+    )
     expect(done.machine.data?.origin).toBe("copy")
   })
 })
@@ -324,7 +444,10 @@ describe("plan() blocks", () => {
     expect(done.plan.blocked?.why).toContain("cannot become a standby in place")
   })
   test("a keeper whose data is lost, and leaves PostgreSQL alone", () => {
-    const done = settle(running(settled("db0"), view({ dbs: [db("db0")], master: "db0" })), view({ dbs: [db("db1")] }))
+    const done = settle(
+      running(settled("db0"), view({ dbs: [db("db0")], master: "db0" })),
+      view({ dbs: [db("db1")] }),
+    )
     expect(done.points).toEqual([])
     expect(done.plan.blocked?.why).toContain("its data is lost")
   })
@@ -336,9 +459,17 @@ describe("plan() blocks", () => {
 
 describe("slots", () => {
   test("D-05: one that cannot be created holds nothing up", () => {
-    const done = settle(settled("db1"), asPrimary({ followers: [dbUID("db2")], additionalReplicationSlots: ["audit"] }), {
-      failing: (step) => step.kind === "create-slot" && step.name === "stolon_audit" && step.name.length > 0 && failures++ < 3,
-    })
+    const done = settle(
+      settled("db1"),
+      asPrimary({ followers: [dbUID("db2")], additionalReplicationSlots: ["audit"] }),
+      {
+        failing: (step) =>
+          step.kind === "create-slot" &&
+          step.name === "stolon_audit" &&
+          step.name.length > 0 &&
+          failures++ < 3,
+      },
+    )
     expect(done.machine.db.generation).toBe(generation(1))
     expect(done.machine.data?.slots.toSorted()).toEqual(["stolon_audit", "stolon_db2"])
   })
@@ -353,12 +484,21 @@ describe("parameters on a standby", () => {
   test("D-46: never shrink below what its file already has", () => {
     const start = running(
       settled("db1", {}, onBranch),
-      view({ master: "db2", dbs: [db("db1", { ...followsOther, pgParameters: new Map([["max_connections", "200"]]) }), other()] }),
+      view({
+        master: "db2",
+        dbs: [
+          db("db1", { ...followsOther, pgParameters: new Map([["max_connections", "200"]]) }),
+          other(),
+        ],
+      }),
     )
     const lower = view({
       master: "db2",
       spec: { automaticPgRestart: true },
-      dbs: [db("db1", { ...followsOther, pgParameters: new Map([["max_connections", "50"]]) }), other()],
+      dbs: [
+        db("db1", { ...followsOther, pgParameters: new Map([["max_connections", "50"]]) }),
+        other(),
+      ],
     })
     const done = settle(start, lower)
     expect(done.machine.server?.conf.get("max_connections")).toBe("200")
@@ -367,13 +507,27 @@ describe("parameters on a standby", () => {
 })
 
 test("a certificate of this epoch keeps its DB from running as primary until the epoch changes", () => {
-  const certificate = { epoch: "e1", bootUUID: boot, dbuid: dbUID("db1"), finalLSN: lsn(0n), reason: "" } as Machine["certificate"]
+  const certificate = {
+    epoch: "e1",
+    bootUUID: boot,
+    dbuid: dbUID("db1"),
+    finalLSN: lsn(0n),
+    reason: "",
+  } as Machine["certificate"]
   const ended = settled("db1", { certificate })
   expect(settle(ended, view({ dbs: [db("db1")], epoch: "e1" })).machine.server).toBeNull()
   expect(settle(ended, view({ dbs: [db("db1")], epoch: "e2" })).machine.server).not.toBeNull()
   expect(settle(ended, view({ dbs: [db("db1")] })).machine.server).not.toBeNull()
 })
 test("the final LSN of a certificate is that of a shutdown in good order", () => {
-  const done = settle(running(settled("db1"), asPrimary()), view({ dbs: [db("db1")], epoch: "e1", revoked: true }))
-  expect(done.machine.certificate).toMatchObject({ epoch: "e1", bootUUID: boot, dbuid: "db1", finalLSN: 899n })
+  const done = settle(
+    running(settled("db1"), asPrimary()),
+    view({ dbs: [db("db1")], epoch: "e1", revoked: true }),
+  )
+  expect(done.machine.certificate).toMatchObject({
+    epoch: "e1",
+    bootUUID: boot,
+    dbuid: "db1",
+    finalLSN: 899n,
+  })
 })

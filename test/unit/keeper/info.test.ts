@@ -1,4 +1,7 @@
-/** What is published: never more than was seen, and the same bytes as Go's where nothing of ours is added. */
+/**
+ * What is published: never more than was seen, and the same bytes as Go's where nothing of ours is
+ * added.
+ */
 import { describe, expect, test } from "bun:test"
 import { desire } from "#keeper/desire.ts"
 import { keeperInfo, urgentPart } from "#keeper/info.ts"
@@ -15,30 +18,62 @@ function info(machine: Machine, seen: ClusterData | null): KeeperInfo {
   if (made === null) throw new Error("nothing published")
   return made
 }
-const db1 = { uid: dbUID("db1"), generation: generation(4), initializing: false, initPGParameters: null }
+const db1 = {
+  uid: dbUID("db1"),
+  generation: generation(4),
+  initializing: false,
+  initPGParameters: null,
+}
 const primary = view({ dbs: [{ ...db("db1"), generation: generation(4) }] })
 const stopped: Machine = { ...emptyMachine, db: db1, data: dir("old") }
 const up = settle(stopped, primary).machine
 
 describe("keeperInfo()", () => {
   test("publishes nothing before the keeper belongs to a cluster", () => {
-    const nobody = { ...emptyMachine, keeper: { ...emptyMachine.keeper, clusterUID: "" as typeof emptyMachine.keeper.clusterUID } }
-    expect(keeperInfo({ local: observe(nobody), settings, desired: null, work: "" }, infoUID("i1"))).toBeNull()
+    const nobody = {
+      ...emptyMachine,
+      keeper: { ...emptyMachine.keeper, clusterUID: "" as typeof emptyMachine.keeper.clusterUID },
+    }
+    expect(
+      keeperInfo({ local: observe(nobody), settings, desired: null, work: "" }, infoUID("i1")),
+    ).toBeNull()
   })
   test("a primary that runs is healthy, with its generation", () => {
-    expect(info(up, primary).postgresState).toMatchObject({ uid: "db1", generation: 4, healthy: true, inRecovery: false, acceptsClients: true })
+    expect(info(up, primary).postgresState).toMatchObject({
+      uid: "db1",
+      generation: 4,
+      healthy: true,
+      inRecovery: false,
+      acceptsClients: true,
+    })
   })
   test("a stopped one keeps its generation and says nothing else", () => {
     expect(info(stopped, primary).postgresState).toMatchObject({
-      uid: "db1", generation: 4, healthy: false, systemID: "", xLogPos: 0n, synchronousStandbys: null,
+      uid: "db1",
+      generation: 4,
+      healthy: false,
+      systemID: "",
+      xLogPos: 0n,
+      synchronousStandbys: null,
     })
   })
   test("a DB to be copied is published with generation 0 while the old data is still there", () => {
-    const seen = view({ master: "db2", dbs: [db("db3", { initMode: "resync", ...followsOther }), other()] })
-    expect(info(up, seen).postgresState).toMatchObject({ uid: "db3", generation: 0, healthy: false, xLogPos: 0n })
+    const seen = view({
+      master: "db2",
+      dbs: [db("db3", { initMode: "resync", ...followsOther }), other()],
+    })
+    expect(info(up, seen).postgresState).toMatchObject({
+      uid: "db3",
+      generation: 0,
+      healthy: false,
+      xLogPos: 0n,
+    })
   })
   test("lost data is not given out for the DB that was expected", () => {
-    expect(info(up, view({ dbs: [db("db9")] })).postgresState).toMatchObject({ uid: "db1", generation: 4 })
+    expect(info(up, view({ dbs: [db("db9")] })).postgresState).toMatchObject({
+      uid: "db1",
+      generation: 4,
+    })
   })
   test("a closed guard is told", () => {
     const sync = { synchronousReplication: true, synchronousStandbys: [dbUID("db2")] }

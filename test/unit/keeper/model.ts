@@ -1,6 +1,7 @@
 /**
- * What each step does to a machine, in the smallest form that can be wrong in the ways that matter: directories have an origin, so a
- * test can ask whose data is where and what was destroyed; starting what must not be started throws.
+ * What each step does to a machine, in the smallest form that can be wrong in the ways that matter:
+ * directories have an origin, so a test can ask whose data is where and what was destroyed;
+ * starting what must not be started throws.
  */
 import { never } from "#base/brand.ts"
 import { type LSN, lsn } from "#base/lsn.ts"
@@ -151,7 +152,10 @@ function serverOf({ server, data, inSync, source }: Machine): Local["server"] {
 
 const needRestart = ["max_connections", "max_wal_senders", "max_replication_slots", "wal_log_hints"]
 
-/** The machine after a whole step. Throws where the real executor would refuse, and where a promise would be broken. */
+/**
+ * The machine after a whole step. Throws where the real executor would refuse, and where a promise
+ * would be broken.
+ */
 export function apply(machine: Machine, step: Step): Machine {
   const next = applied(machine, step)
   return { ...next, trace: [...machine.trace, step.kind] }
@@ -191,16 +195,25 @@ function applied(m: Machine, step: Step): Machine {
     case "clone":
       return {
         ...m,
-        side: beside(m, dir("copy", { ...m.source, state: "in archive recovery", files: primaryFiles })),
+        side: beside(
+          m,
+          dir("copy", { ...m.source, state: "in archive recovery", files: primaryFiles }),
+        ),
       }
     case "swap-in":
       must(m.data === null, "postgres/ is in the way")
-      must(m.side !== null && !m.side.partial && m.mark?.kind === "copied", "half a copy swapped in")
+      must(
+        m.side !== null && !m.side.partial && m.mark?.kind === "copied",
+        "half a copy swapped in",
+      )
       return { ...m, data: m.side, side: null }
     case "save-divergent-wal":
       return m
     case "rewind":
-      must(m.server === null && m.mark?.kind === "rewind" && m.data !== null, "rewound without a mark")
+      must(
+        m.server === null && m.mark?.kind === "rewind" && m.data !== null,
+        "rewound without a mark",
+      )
       return {
         ...m,
         data: dir("rewound", { ...m.source, state: "in archive recovery", files: primaryFiles }),
@@ -214,8 +227,22 @@ function applied(m: Machine, step: Step): Machine {
 const primaryFiles: ConfigFiles = { conf: "", hba: "", signal: "none" }
 
 type FileStep =
-  | "save-keeper" | "save-db" | "mark" | "unmark" | "certify" | "stop" | "discard-side" | "discard-data" | "set-aside"
-  | "remove-asides" | "initdb" | "restore" | "clone" | "swap-in" | "save-divergent-wal" | "rewind"
+  | "save-keeper"
+  | "save-db"
+  | "mark"
+  | "unmark"
+  | "certify"
+  | "stop"
+  | "discard-side"
+  | "discard-data"
+  | "set-aside"
+  | "remove-asides"
+  | "initdb"
+  | "restore"
+  | "clone"
+  | "swap-in"
+  | "save-divergent-wal"
+  | "rewind"
 
 function appliedToServer(m: Machine, step: Exclude<Step, { kind: FileStep }>): Machine {
   const data = m.data
@@ -242,14 +269,20 @@ function appliedToServer(m: Machine, step: Exclude<Step, { kind: FileStep }>): M
       must(running(m).ready, "not ready")
       return { ...m, data: { ...data, roles: true } }
     case "capture-parameters":
-      return { ...m, db: { ...step.state, initPGParameters: new Map([["shared_buffers", "128MB"]]) } }
+      return {
+        ...m,
+        db: { ...step.state, initPGParameters: new Map([["shared_buffers", "128MB"]]) },
+      }
     case "promote":
       return {
         ...m,
         data: {
           ...data,
           timeline: data.timeline + 1,
-          history: [...data.history, { timelineID: data.timeline, switchPoint: data.end, reason: "" }],
+          history: [
+            ...data.history,
+            { timelineID: data.timeline, switchPoint: data.end, reason: "" },
+          ],
           files: { conf: "", hba: "", ...data.files, signal: "none" },
         },
         server: { ...running(m), inRecovery: false },
@@ -257,14 +290,20 @@ function appliedToServer(m: Machine, step: Exclude<Step, { kind: FileStep }>): M
     case "end-sessions":
       return m
     case "prove-sync":
-      must(running(m).conf.get("synchronous_standby_names") === step.names, "names are not in force")
+      must(
+        running(m).conf.get("synchronous_standby_names") === step.names,
+        "names are not in force",
+      )
       return m
     case "reload": {
       const conf = parseConf(data.files?.conf ?? "")
       must(conf.get("stolon.revision") === step.revision, "another file was loaded")
       const before = running(m)
       const changed = needRestart.some((name) => before.conf.get(name) !== conf.get(name))
-      return { ...m, server: { ...before, conf, hba: data.files?.hba ?? "", restartNeeded: changed } }
+      return {
+        ...m,
+        server: { ...before, conf, hba: data.files?.hba ?? "", restartNeeded: changed },
+      }
     }
     case "create-slot":
       return { ...m, data: { ...data, slots: [...data.slots, step.name] } }
@@ -278,11 +317,20 @@ function appliedToServer(m: Machine, step: Exclude<Step, { kind: FileStep }>): M
 function started(m: Machine, data: Dir, temporary: string | null): Machine {
   must(m.server === null, "started twice")
   must(!data.partial, "half a directory was started")
-  must(m.mark === null || (m.mark.kind === "setup" && temporary !== null), "a marked directory was started")
+  must(
+    m.mark === null || (m.mark.kind === "setup" && temporary !== null),
+    "a marked directory was started",
+  )
   const conf = parseConf(`${data.files?.conf ?? ""}\n${temporary ?? ""}`)
   const inRecovery = data.files !== null && data.files.signal !== "none"
   const state = inRecovery ? "in archive recovery" : "in production"
-  const server = { ready: false, inRecovery, conf, hba: data.files?.hba ?? "", restartNeeded: false }
+  const server = {
+    ready: false,
+    inRecovery,
+    conf,
+    hba: data.files?.hba ?? "",
+    restartNeeded: false,
+  }
   return { ...m, server, data: { ...data, state } }
 }
 
@@ -328,6 +376,10 @@ function must(condition: boolean, what: string): asserts condition {
 
 /** What a client over the network would find. */
 export const clientsMayEnter = ({ server, data }: Machine): boolean =>
-  server !== null && server.ready && data !== null && server.hba.includes("host all all") && guardOf(server.hba) === "none"
+  server !== null &&
+  server.ready &&
+  data !== null &&
+  server.hba.includes("host all all") &&
+  guardOf(server.hba) === "none"
 
 export const loadedRevision = (m: Machine): string => m.server?.conf.get("stolon.revision") ?? ""

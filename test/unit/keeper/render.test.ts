@@ -1,5 +1,6 @@
 /**
- * Generated files against those that Go's keepers left on disk, and against the defects that are not carried over.
+ * Generated files against those that Go's keepers left on disk, and against the defects that are
+ * not carried over.
  */
 import { describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
@@ -9,7 +10,13 @@ import { formatConf, parseConf } from "#keeper/conf.ts"
 import { formatConninfo, parseConninfo } from "#keeper/conninfo.ts"
 import { type Desired, type Run, desire } from "#keeper/desire.ts"
 import { formatHba, guardOf } from "#keeper/hba.ts"
-import { type Scene, ignoredParameters, render, renderTemporary, reportedParameters } from "#keeper/render.ts"
+import {
+  type Scene,
+  ignoredParameters,
+  render,
+  renderTemporary,
+  reportedParameters,
+} from "#keeper/render.ts"
 import { revisionOf } from "#keeper/revision.ts"
 import type { Settings } from "#keeper/settings.ts"
 import { type DB } from "#model/cluster.ts"
@@ -21,7 +28,11 @@ import { type Machine, dir, emptyMachine, observe } from "./model.ts"
 const golden = (name: string, file: string): string =>
   readFileSync(join(import.meta.dir, "../../golden/disk", name, file), "utf8")
 const lines = (text: string): readonly string[] =>
-  text.split("\n").filter((line) => line.trim() !== "").map((line) => line.trimEnd()).toSorted()
+  text
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .map((line) => line.trimEnd())
+    .toSorted()
 
 interface Case {
   readonly db: DB
@@ -31,7 +42,13 @@ interface Case {
   readonly machine?: Machine
 }
 
-function scene({ db: own, dbs = [], spec = {}, settings: change = {}, machine = emptyMachine }: Case): Scene {
+function scene({
+  db: own,
+  dbs = [],
+  spec = {},
+  settings: change = {},
+  machine = emptyMachine,
+}: Case): Scene {
   const want = desire(view({ dbs: [own, ...dbs], spec }), { uid: me, boot, certificate: null })
   return { local: observe(machine), want: asRun(want), settings: { ...settings, ...change } }
 }
@@ -41,12 +58,18 @@ function asRun(desired: Desired): Run {
 }
 
 /** The user's part of a golden file: what the keeper does not manage itself. */
-const managed = /^(unix_socket_directories|wal_level|hot_standby|wal_keep_size|listen_addresses|port|max_wal_senders|max_replication_slots|wal_log_hints|synchronous_standby_names|primary_|recovery_|restore_)/
+const managed =
+  /^(unix_socket_directories|wal_level|hot_standby|wal_keep_size|listen_addresses|port|max_wal_senders|max_replication_slots|wal_log_hints|synchronous_standby_names|primary_|recovery_|restore_)/
 const usersOf = (conf: string): ReadonlyMap<string, string> =>
   new Map([...parseConf(conf)].filter(([name]) => !managed.test(name)))
-/** Lines that we add: our own, and the default timeline on a primary, without which a promotion leaves a restart pending. */
-const ours = /^(stolon\.revision|restart_after_crash|wal_retrieve_retry_interval|recovery_target_timeline = 'latest')/
-const withoutOurs = (conf: string): readonly string[] => lines(conf).filter((line) => !ours.test(line))
+/**
+ * Lines that we add: our own, and the default timeline on a primary, without which a promotion
+ * leaves a restart pending.
+ */
+const ours =
+  /^(stolon\.revision|restart_after_crash|wal_retrieve_retry_interval|recovery_target_timeline = 'latest')/
+const withoutOurs = (conf: string): readonly string[] =>
+  lines(conf).filter((line) => !ours.test(line))
 
 interface Golden {
   readonly name: string
@@ -61,7 +84,14 @@ const primary3 = other({}, { listenAddress: "10.0.0.11", port: "5432" })
 const moreSenders = { additionalWalSenders: 7, usePgrewind: true }
 const goldens: readonly Golden[] = [
   { name: "master", at: ["10.0.0.11", "5432"] },
-  { name: "standby", at: ["10.0.0.12", "5433"], uid: "89adce16", spec: followsOther, followed: primary3, signal: "standby" },
+  {
+    name: "standby",
+    at: ["10.0.0.12", "5433"],
+    uid: "89adce16",
+    spec: followsOther,
+    followed: primary3,
+    signal: "standby",
+  },
   {
     name: "rewound",
     at: ["10.0.0.12", "5433"],
@@ -73,12 +103,20 @@ const goldens: readonly Golden[] = [
   {
     name: "sync-master-two",
     at: ["10.0.0.11", "5432"],
-    spec: { ...moreSenders, synchronousReplication: true, synchronousStandbys: [dbUID("076e3258"), dbUID("6e5d90b5")] },
+    spec: {
+      ...moreSenders,
+      synchronousReplication: true,
+      synchronousStandbys: [dbUID("076e3258"), dbUID("6e5d90b5")],
+    },
   },
   {
     name: "sync-guard",
     at: ["10.0.0.13", "5434"],
-    spec: { ...moreSenders, synchronousReplication: true, synchronousStandbys: [dbUID("076e3258")] },
+    spec: {
+      ...moreSenders,
+      synchronousReplication: true,
+      synchronousStandbys: [dbUID("076e3258")],
+    },
     closed: true,
   },
   {
@@ -103,17 +141,34 @@ const goldens: readonly Golden[] = [
 ]
 
 describe("render() gives what a Go keeper gave", () => {
-  for (const { name, at, spec = {}, followed, uid = "db1", signal = "none", closed = false } of goldens)
+  for (const {
+    name,
+    at,
+    spec = {},
+    followed,
+    uid = "db1",
+    signal = "none",
+    closed = false,
+  } of goldens)
     test(name, () => {
       const conf = golden(name, "postgresql.conf")
       const own = db(uid, { ...spec, pgParameters: usersOf(conf) })
       const place = { listenAddress: at[0], port: at[1] }
-      const made = scene({ db: own, dbs: followed === undefined ? [] : [followed], settings: place })
+      const made = scene({
+        db: own,
+        dbs: followed === undefined ? [] : [followed],
+        settings: place,
+      })
       const { files } = render(made, closed ? "restarted" : "none", signal)
       expect(withoutOurs(files.conf)).toEqual(withoutOurs(conf))
-      const rules = files.hba.split("\n").filter((line) => !line.startsWith("#")).join("\n")
+      const rules = files.hba
+        .split("\n")
+        .filter((line) => !line.startsWith("#"))
+        .join("\n")
       expect(rules).toBe(golden(name, "pg_hba.conf"))
-      expect(files.signal === "standby").toBe(golden(name, "signals.txt").includes("standby.signal"))
+      expect(files.signal === "standby").toBe(
+        golden(name, "signals.txt").includes("standby.signal"),
+      )
     })
 
   test("master-custom, but for D-47 (backslash) and D-49 (room for additional slots)", () => {
@@ -121,7 +176,11 @@ describe("render() gives what a Go keeper gave", () => {
     const users = new Map([...usersOf(conf), ["archive_command", 'cp "%p" /tmp/a\\b'] as const])
     const rules = golden("master-custom", "pg_hba.conf").split("\n").slice(6, -1)
     const own = db("db1", { pgParameters: users, additionalWalSenders: 7, pgHBA: rules })
-    const { files } = render(scene({ db: own, spec: { additionalMasterReplicationSlots: ["audit", "report_01"] } }), "none", "none")
+    const { files } = render(
+      scene({ db: own, spec: { additionalMasterReplicationSlots: ["audit", "report_01"] } }),
+      "none",
+      "none",
+    )
     const made = withoutOurs(files.conf)
     expect(made.filter((line) => !lines(conf).includes(line))).toEqual([
       "archive_command = 'cp \"%p\" /tmp/a\\\\b'",
@@ -135,9 +194,30 @@ describe("render() gives what a Go keeper gave", () => {
 describe("formatConf()", () => {
   test("D-47: lets every value survive", () => {
     const random = generator(7)
-    const alphabet = ["'", "\\", "\n", "\t", "\r", "\b", "\f", "n", "0", "1", "#", " ", "=", '"', "é", "%", "a"]
+    const alphabet = [
+      "'",
+      "\\",
+      "\n",
+      "\t",
+      "\r",
+      "\b",
+      "\f",
+      "n",
+      "0",
+      "1",
+      "#",
+      " ",
+      "=",
+      '"',
+      "é",
+      "%",
+      "a",
+    ]
     for (let i = 0; i < 2_000; i++) {
-      const value = Array.from({ length: random.below(12) }, () => alphabet[random.below(alphabet.length)]).join("")
+      const value = Array.from(
+        { length: random.below(12) },
+        () => alphabet[random.below(alphabet.length)],
+      ).join("")
       expect(parseConf(formatConf(new Map([["x", value]]))).get("x")).toBe(value)
     }
   })
@@ -145,14 +225,31 @@ describe("formatConf()", () => {
 
 describe("formatConninfo()", () => {
   test("leaves plain values plain and sorts the keys", () => {
-    expect(formatConninfo(new Map([["user", "u"], ["host", "h"], ["password", ""]]))).toBe("host=h user=u")
+    expect(
+      formatConninfo(
+        new Map([
+          ["user", "u"],
+          ["host", "h"],
+          ["password", ""],
+        ]),
+      ),
+    ).toBe("host=h user=u")
   })
   test("lets every value survive", () => {
     const random = generator(11)
     const alphabet = ["'", "\\", " ", "\n", "=", "a", "é", '"']
     for (let i = 0; i < 2_000; i++) {
       const value = `x${Array.from({ length: random.below(10) }, () => alphabet[random.below(alphabet.length)]).join("")}`
-      expect(parseConninfo(formatConninfo(new Map([["password", value], ["user", "u"]])))?.get("password")).toBe(value)
+      expect(
+        parseConninfo(
+          formatConninfo(
+            new Map([
+              ["password", value],
+              ["user", "u"],
+            ]),
+          ),
+        )?.get("password"),
+      ).toBe(value)
     }
   })
   test("the password of a trusted user is left out", () => {
@@ -169,11 +266,18 @@ describe("formatConninfo()", () => {
 
 describe("formatHba()", () => {
   const hba = (change: Partial<Parameters<typeof formatHba>[0]> = {}): readonly string[] =>
-    formatHba({ settings, peers: null, rules: null, guard: "none", ...change }).trimEnd().split("\n")
+    formatHba({ settings, peers: null, rules: null, guard: "none", ...change })
+      .trimEnd()
+      .split("\n")
 
   test("D-68: strict mode takes addresses of both families, names, and each user's own method", () => {
-    const own = { ...settings, superuser: { ...settings.superuser, method: "scram-sha-256" } as const }
-    expect(hba({ settings: own, peers: ["10.0.0.1", "fd00::1", "db.example.com"], rules: [] }).slice(2)).toEqual([
+    const own = {
+      ...settings,
+      superuser: { ...settings.superuser, method: "scram-sha-256" } as const,
+    }
+    expect(
+      hba({ settings: own, peers: ["10.0.0.1", "fd00::1", "db.example.com"], rules: [] }).slice(2),
+    ).toEqual([
       "host all postgres 10.0.0.1/32 scram-sha-256",
       "host replication repluser 10.0.0.1/32 md5",
       "host all postgres fd00::1/128 scram-sha-256",
@@ -185,26 +289,47 @@ describe("formatHba()", () => {
   test("strict mode skips DBs without an address and lets a standby's peers out", () => {
     const rules = (own: DB): string => {
       const dbs = [other(), db("db9", { keeperUID: keeperUID("k9") })]
-      return render(scene({ db: own, dbs, spec: { defaultSUReplAccessMode: "strict" } }), "none", "none").files.hba
+      return render(
+        scene({ db: own, dbs, spec: { defaultSUReplAccessMode: "strict" } }),
+        "none",
+        "none",
+      ).files.hba
     }
     expect(rules(db("db1"))).toContain("host replication repluser 10.0.0.12/32 md5")
     expect(rules(db("db1"))).not.toContain(" /32")
     expect(rules(db("db1", followsOther))).not.toContain("10.0.0.12")
   })
   test("quotes names that would mean something else", () => {
-    const named = (name: string): Settings => ({ ...settings, superuser: { ...settings.superuser, name } })
+    const named = (name: string): Settings => ({
+      ...settings,
+      superuser: { ...settings.superuser, name },
+    })
     expect(hba({ settings: named("all") })[0]).toBe('local postgres "all" md5')
     expect(hba({ settings: named("a b") })[0]).toBe('local postgres "a b" md5')
     expect(hba({ settings: named('a"b') })[0]).toBe('local postgres "a""b" md5')
     expect(hba({ settings: named("+x") })[0]).toBe('local postgres "+x" md5')
   })
   test("a closed file says why, and no rule of a user does", () => {
-    expect(hba({ guard: "promoted", rules: ["host all all all trust"] })).not.toContain("host all all all trust")
+    expect(hba({ guard: "promoted", rules: ["host all all all trust"] })).not.toContain(
+      "host all all all trust",
+    )
     for (const guard of ["none", "restarted", "promoted"] as const)
-      expect(guardOf(formatHba({ settings, peers: null, rules: ["# closed to clients by stolon: promoted"], guard }))).toBe(guard)
+      expect(
+        guardOf(
+          formatHba({
+            settings,
+            peers: null,
+            rules: ["# closed to clients by stolon: promoted"],
+            guard,
+          }),
+        ),
+      ).toBe(guard)
   })
   test("clients use SCRAM where the keeper's own users do", () => {
-    const scram = { ...settings, superuser: { ...settings.superuser, method: "scram-sha-256" } as const }
+    const scram = {
+      ...settings,
+      superuser: { ...settings.superuser, method: "scram-sha-256" } as const,
+    }
     expect(hba({ settings: scram }).at(-1)).toBe("host all all ::0/0 scram-sha-256")
   })
 })
@@ -212,25 +337,59 @@ describe("formatHba()", () => {
 describe("parameters of the specification", () => {
   const conf = (own: DB, change: Partial<Case> = {}): ReadonlyMap<string, string> =>
     parseConf(render(scene({ db: own, ...change }), "none", "none").files.conf)
-  const asked = (entries: Record<string, string>): DB => db("db1", { pgParameters: new Map(Object.entries(entries)) })
+  const asked = (entries: Record<string, string>): DB =>
+    db("db1", { pgParameters: new Map(Object.entries(entries)) })
 
   test("D-48: what is managed or unknown to this version is left out and named", () => {
-    const own = asked({ wal_keep_segments: "5", port: "1", "bad name": "x", promote_trigger_file: "f", "stolon.revision": "1", work_mem: "8MB" })
+    const own = asked({
+      wal_keep_segments: "5",
+      port: "1",
+      "bad name": "x",
+      promote_trigger_file: "f",
+      "stolon.revision": "1",
+      work_mem: "8MB",
+    })
     const named = ignoredParameters(scene({ db: own, machine: { ...emptyMachine, binary: 16 } }))
-    expect(named.map(({ name }) => name)).toEqual(["bad name", "port", "promote_trigger_file", "stolon.revision", "wal_keep_segments"])
+    expect(named.map(({ name }) => name)).toEqual([
+      "bad name",
+      "port",
+      "promote_trigger_file",
+      "stolon.revision",
+      "wal_keep_segments",
+    ])
     expect(conf(own).get("port")).toBe("5432")
     expect(conf(own).get("work_mem")).toBe("8MB")
   })
   test("D-49: there is room for every slot, and a user's larger value stays", () => {
-    expect(conf(asked({ max_replication_slots: "50", max_wal_senders: "99" })).get("max_replication_slots")).toBe("50")
+    expect(
+      conf(asked({ max_replication_slots: "50", max_wal_senders: "99" })).get(
+        "max_replication_slots",
+      ),
+    ).toBe("50")
     expect(conf(asked({ max_wal_senders: "99" })).get("max_wal_senders")).toBe("99")
-    const stoppedWithMany = { ...emptyMachine, data: dir("old", { files: { conf: "max_replication_slots = '40'\n", hba: "", signal: "none" } }) }
+    const stoppedWithMany = {
+      ...emptyMachine,
+      data: dir("old", {
+        files: { conf: "max_replication_slots = '40'\n", hba: "", signal: "none" },
+      }),
+    }
     expect(conf(asked({}), { machine: stoppedWithMany }).get("max_replication_slots")).toBe("40")
   })
   test("names differ from PostgreSQL's by case at most once", () => {
     const own = { ...asked({ DateStyle: "iso" }), uid: dbUID("db1") }
-    const twice = { ...own, spec: { ...own.spec, pgParameters: new Map([["DateStyle", "iso"], ["datestyle", "sql"]]) } }
-    expect([...conf(twice)].filter(([name]) => name === "datestyle")).toEqual([["datestyle", "sql"]])
+    const twice = {
+      ...own,
+      spec: {
+        ...own.spec,
+        pgParameters: new Map([
+          ["DateStyle", "iso"],
+          ["datestyle", "sql"],
+        ]),
+      },
+    }
+    expect([...conf(twice)].filter(([name]) => name === "datestyle")).toEqual([
+      ["datestyle", "sql"],
+    ])
   })
   test("wal_level is logical only when asked for", () => {
     expect(conf(asked({ wal_level: "logical" })).get("wal_level")).toBe("logical")
@@ -238,11 +397,17 @@ describe("parameters of the specification", () => {
   })
   test("PostgreSQL 12 gets wal_keep_segments", () => {
     const machine = { ...emptyMachine, binary: 12 }
-    expect(conf(asked({ wal_keep_segments: "20" }), { machine }).get("wal_keep_segments")).toBe("20")
+    expect(conf(asked({ wal_keep_segments: "20" }), { machine }).get("wal_keep_segments")).toBe(
+      "20",
+    )
     expect(conf(asked({}), { machine }).get("wal_keep_segments")).toBe("8")
   })
   test("previous parameters count while the specification says so, without what is managed", () => {
-    const initPGParameters = new Map([["shared_buffers", "1GB"], ["recovery_target", "immediate"], ["port", "1"]])
+    const initPGParameters = new Map([
+      ["shared_buffers", "1GB"],
+      ["recovery_target", "immediate"],
+      ["port", "1"],
+    ])
     const machine = { ...emptyMachine, db: { ...emptyMachine.db, initPGParameters } }
     const own = db("db1", { includePreviousConfig: true })
     expect(conf(own, { machine }).get("shared_buffers")).toBe("1GB")
@@ -252,7 +417,11 @@ describe("parameters of the specification", () => {
   test("reportedParameters() says nothing that the keeper put there", () => {
     const own = { ...asked({ restart_after_crash: "on", work_mem: "1MB" }) }
     const file = conf({ ...own, spec: { ...own.spec, synchronousReplication: true } })
-    expect([...reportedParameters(file, own)]).toEqual([["restart_after_crash", "on"], ["wal_level", "replica"], ["work_mem", "1MB"]])
+    expect([...reportedParameters(file, own)]).toEqual([
+      ["restart_after_crash", "on"],
+      ["wal_level", "replica"],
+      ["work_mem", "1MB"],
+    ])
     const plain = db("db1", { synchronousReplication: true })
     expect([...reportedParameters(conf(plain), plain)]).toEqual([["wal_level", "replica"]])
   })
@@ -263,7 +432,11 @@ test("the temporary configuration includes the instance's own, listens nowhere a
     dataRestoreCommand: "x",
     archiveRecoverySettings: { restoreCommand: "cp 'a' %p" },
     recoveryTargetSettings: {
-      recoveryTarget: "immediate", recoveryTargetLsn: "", recoveryTargetName: "", recoveryTargetTime: "", recoveryTargetXid: "",
+      recoveryTarget: "immediate",
+      recoveryTargetLsn: "",
+      recoveryTargetName: "",
+      recoveryTargetTime: "",
+      recoveryTargetXid: "",
       recoveryTargetTimeline: "",
     },
   }

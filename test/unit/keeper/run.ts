@@ -1,5 +1,6 @@
 /**
- * Drives plan and model against each other until nothing is left to do, and kills the keeper at every point on the way.
+ * Drives plan and model against each other until nothing is left to do, and kills the keeper at
+ * every point on the way.
  */
 import { millis } from "#base/brand.ts"
 import type { ClusterData } from "#model/cluster.ts"
@@ -14,7 +15,13 @@ export interface Run {
   readonly machine: Machine
   readonly plan: Plan
   /** Every machine on the way, with the step that was about to be carried out. */
-  readonly points: readonly { readonly machine: Machine; readonly step: Step; readonly memory: Memory }[]
+  readonly points: readonly {
+    readonly machine: Machine
+    readonly step: Step
+    /** After the plan that begins with the step. */
+    readonly memory: Memory
+    readonly now: number
+  }[]
   readonly events: readonly string[]
 }
 
@@ -48,7 +55,7 @@ export function settle(start: Machine, view: ClusterData, options: Options = {})
       continue
     }
     quiet = 0
-    points.push({ machine, step, memory })
+    points.push({ machine, step, memory: made.memory, now })
     if (points.length > stepsMax) throw new Error(`no end: ${machine.trace.slice(-12).join(", ")}`)
     if (options.failing?.(step) === true) memory = failed(made.memory, step, millis(now))
     else {
@@ -59,7 +66,10 @@ export function settle(start: Machine, view: ClusterData, options: Options = {})
   }
 }
 
-/** The machines that a crash may leave, at each point of a run: between two steps and inside one, PostgreSQL alive or not. */
+/**
+ * The machines that a crash may leave, at each point of a run: between two steps and inside one,
+ * PostgreSQL alive or not.
+ */
 export function crashes(run: Run): readonly { readonly name: string; readonly machine: Machine }[] {
   return run.points.flatMap(({ machine, step }, k) => {
     const at = [machine, apply(machine, step), ...halfway(machine, step)]
@@ -94,7 +104,10 @@ export const endOf = ({ machine }: Run): End => ({
   db: machine.db,
   mark: machine.mark,
   side: machine.side?.origin ?? null,
-  server: machine.server === null ? null : { inRecovery: machine.server.inRecovery, hba: machine.server.hba },
+  server:
+    machine.server === null
+      ? null
+      : { inRecovery: machine.server.inRecovery, hba: machine.server.hba },
   conf: machine.server?.conf ?? null,
   slots: machine.data?.slots.toSorted() ?? null,
   roles: machine.data?.roles ?? null,

@@ -1,4 +1,7 @@
-/** The adapter's small readers and writers: state files, pg_controldata, history files, names of WAL, password files. */
+/**
+ * The adapter's small readers and writers: state files, pg_controldata, history files, names of
+ * WAL, password files.
+ */
 import { expect, test } from "bun:test"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -36,11 +39,19 @@ test("keeperstate and dbstate are written byte for byte as Go does", () => {
   const keeper = { uid: keeperUID("keeper4"), clusterUID: clusterUID("d8458580") }
   expect(encodeKeeperState(keeper)).toBe('{"UID":"keeper4","ClusterUID":"d8458580"}')
   expect(decodeKeeperState('{"UID":"keeper4","ClusterUID":"d8458580"}')).toEqual(keeper)
-  const db = { uid: dbUID("51a86913"), generation: generation(2), initializing: false, initPGParameters: null }
+  const db = {
+    uid: dbUID("51a86913"),
+    generation: generation(2),
+    initializing: false,
+    initPGParameters: null,
+  }
   const plain = '{"UID":"51a86913","Generation":2,"Initializing":false,"InitPGParameters":null}'
   expect(encodeDBState(db)).toBe(plain)
   expect(decodeDBState(plain)).toEqual(db)
-  const parameters = new Map([["work_mem", "5MB"], ["archive_command", "cp %p /a/%f && x <y>"]])
+  const parameters = new Map([
+    ["work_mem", "5MB"],
+    ["archive_command", "cp %p /a/%f && x <y>"],
+  ])
   expect(encodeDBState({ ...db, initializing: true, initPGParameters: parameters })).toBe(
     '{"UID":"51a86913","Generation":2,"Initializing":true,"InitPGParameters":' +
       '{"archive_command":"cp %p /a/%f \\u0026\\u0026 x \\u003cy\\u003e","work_mem":"5MB"}}',
@@ -51,7 +62,12 @@ test("missing state files are the zero state, damaged ones throw with their path
   using directory = temp()
   const places = placesBelow(directory.path)
   expect(await readKeeperState(places)).toEqual({ uid: keeperUID(""), clusterUID: clusterUID("") })
-  expect(await readDBState(places)).toEqual({ uid: dbUID(""), generation: generation(0), initializing: false, initPGParameters: null })
+  expect(await readDBState(places)).toEqual({
+    uid: dbUID(""),
+    generation: generation(0),
+    initializing: false,
+    initPGParameters: null,
+  })
   expect(await readMark(places)).toBeNull()
   expect(await readCertificate(places)).toBeNull()
   writeFileSync(places.dbState, '{"UID":')
@@ -86,12 +102,17 @@ test("parseControl() takes the highest timeline: just after a promotion the chec
 })
 
 test("parseControl() believes nothing of a damaged file, and throws when a label is missing", () => {
-  expect(parseControl(controldata("WARNING: Calculated CRC checksum does not match value stored in file.\n"))).toBeNull()
+  expect(
+    parseControl(
+      controldata("WARNING: Calculated CRC checksum does not match value stored in file.\n"),
+    ),
+  ).toBeNull()
   expect(() => parseControl("nothing")).toThrow("Database system identifier")
 })
 
 test("parseHistory() reads lines, skips comments, refuses nonsense", () => {
-  const text = "# comment\n1\t0/3000160\tno recovery target specified\n\n2\tA/B\tat restore point \"x y\"\nshort line\n"
+  const text =
+    '# comment\n1\t0/3000160\tno recovery target specified\n\n2\tA/B\tat restore point "x y"\nshort line\n'
   expect(parseHistory(text)).toEqual([
     { timelineID: 1, switchPoint: lsn(0x3000160n), reason: "no recovery target specified" },
     { timelineID: 2, switchPoint: lsn(0xa_0000_000bn), reason: 'at restore point "x y"' },
@@ -144,7 +165,11 @@ test("readConfigFiles() is null without both files, and standby.signal goes befo
   writeFileSync(join(pg, "postgresql.conf"), "a = 'b'\n")
   expect(await readConfigFiles(pg)).toBeNull()
   writeFileSync(join(pg, "pg_hba.conf"), "local all all trust\n")
-  expect(await readConfigFiles(pg)).toEqual({ conf: "a = 'b'\n", hba: "local all all trust\n", signal: "none" })
+  expect(await readConfigFiles(pg)).toEqual({
+    conf: "a = 'b'\n",
+    hba: "local all all trust\n",
+    signal: "none",
+  })
   writeFileSync(join(pg, "recovery.signal"), "")
   expect((await readConfigFiles(pg))?.signal).toBe("recovery")
   writeFileSync(join(pg, "standby.signal"), "")
@@ -194,7 +219,9 @@ test("oldestWalFile() names a segment of 16 MiB and no other", async () => {
 test("passwords, names and commands are quoted for whoever reads them", () => {
   expect(passLine("a:b\\c d'")).toBe("*:*:*:*:a\\:b\\\\c d'\n")
   expect(() => passLine("a\nb")).toThrow("line break")
-  expect(conninfo({ host: "::1", options: "-c a=b", user: "o'r\\x" })).toBe("host='::1' options='-c a=b' user='o\\'r\\\\x'")
+  expect(conninfo({ host: "::1", options: "-c a=b", user: "o'r\\x" })).toBe(
+    "host='::1' options='-c a=b' user='o\\'r\\\\x'",
+  )
   expect(literal("o'r\\x")).toBe("E'o''r\\\\x'")
   expect(identifier('we"ird')).toBe('"we""ird"')
   expect(() => literal("\0")).toThrow("zero byte")

@@ -4,7 +4,10 @@ import { join } from "node:path"
 import { placesBelow } from "#postgres/settings.ts"
 import { moveAside, moveIn, removeTree } from "#postgres/tree.ts"
 
-process.env["STOLON_SELF"] = JSON.stringify([process.execPath, join(import.meta.dir, "..", "system", "entry.ts")])
+process.env["STOLON_SELF"] = JSON.stringify([
+  process.execPath,
+  join(import.meta.dir, "..", "system", "entry.ts"),
+])
 const places = placesBelow(process.argv[2] ?? "")
 const never = new AbortController().signal
 const fill = (directory: string, word: string): void => {

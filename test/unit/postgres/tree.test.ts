@@ -1,6 +1,18 @@
-/** Moving and removing directories, also where `postgres/` is a mount point (in a mount namespace of our own). */
+/**
+ * Moving and removing directories, also where `postgres/` is a mount point (in a mount namespace of
+ * our own).
+ */
 import { expect, test } from "bun:test"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type Places, placesBelow } from "#postgres/settings.ts"
@@ -10,7 +22,10 @@ const never = new AbortController().signal
 
 function root(): { readonly places: Places } & Disposable {
   const path = mkdtempSync(join(tmpdir(), "stolon-tree-"))
-  return { places: placesBelow(path), [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) }
+  return {
+    places: placesBelow(path),
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+  }
 }
 
 function fill(directory: string, word: string): void {
@@ -74,7 +89,9 @@ test("a mount point keeps its place: the content moves out, and the copy's conte
   const mount = `mount -t tmpfs stolon-test '${places.data}' && exec '${process.execPath}' '${script}' '${places.root}'`
   // Root needs only a mount namespace; others one of users as well.
   const unshare = process.getuid?.() === 0 ? ["unshare", "-m"] : ["unshare", "-Urm"]
-  const child = Bun.spawnSync([...unshare, "sh", "-c", mount], { stdio: ["ignore", "pipe", "pipe"] })
+  const child = Bun.spawnSync([...unshare, "sh", "-c", mount], {
+    stdio: ["ignore", "pipe", "pipe"],
+  })
   expect(child.stderr.toString()).toBe("")
   expect(JSON.parse(child.stdout.toString())).toEqual({
     aside: { PG_VERSION: "old", control: "old" },

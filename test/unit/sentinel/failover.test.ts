@@ -41,6 +41,14 @@ describe("initialisation", () => {
   })
 })
 
+test("decide() merges the instance's parameters into the specs in the write that ends the initialisation", () => {
+  const w = world().keeper("k1")
+  w.set("k1", { parameters: new Map([["shared_buffers", "128MB"]]) })
+  w.until(() => w.data.cluster.status.phase === "normal")
+  expect(w.data.cluster.spec.pgParameters).toEqual(new Map([["shared_buffers", "128MB"]]))
+  expect(w.db("k1").spec.pgParameters).toEqual(w.data.cluster.spec.pgParameters)
+})
+
 describe("failover", () => {
   test("decide() keeps a primary whose keeper is silent for less than failInterval", () => {
     const w = three().set("k1", { alive: false })

@@ -52,6 +52,14 @@ describe("keepStandbys()", () => {
     w.set("k2", { lost: true, obeys: false }).ticks(2)
     expect(w.uid("k2")).toBe(before)
   })
+  test("takes a keeper that was removed by hand back only when it publishes again", () => {
+    const w = world().keeper("k1", "k2").settled()
+    w.set("k2", { mute: true }).tick()
+    w.removeKeeper("k2").ticks(2)
+    expect(w.data.keepers.has("k2" as KeeperUID)).toBe(false)
+    w.set("k2", { mute: false }).ticks(3)
+    expect(w.data.keepers.has("k2" as KeeperUID)).toBe(true)
+  })
   test("forgets a keeper that has been dead for deadKeeperRemovalInterval and holds no DB", () => {
     const w = world({
       maxStandbysPerSender: 1,

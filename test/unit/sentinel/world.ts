@@ -53,9 +53,12 @@ interface Machine {
   /** Which generation it says it applied; null = whatever the view wants. */
   stuckAt: number | null
   syncStandbys: DBUID[]
+  parameters: ReadonlyMap<string, string>
   certificate: Certificate | null
   /** Its disk is empty: it holds no DB, until it is told to make one. */
   lost: boolean
+  /** It publishes nothing new; its last info stays in the store. */
+  mute: boolean
 }
 
 export class World {
@@ -69,6 +72,7 @@ export class World {
   >()
   readonly events: Event[] = []
   private serial = 0
+  private readonly published = new Map<KeeperUID, KeeperInfo>()
 
   constructor(spec: Partial<Spec> = {}) {
     this.data = newClusterData("c0ffee00" as ClusterUID, { ...testSpec, ...spec }, this.wall())
@@ -88,8 +92,10 @@ export class World {
         inRecovery: null,
         stuckAt: null,
         syncStandbys: [],
+        parameters: new Map(),
         certificate: null,
         lost: false,
+        mute: false,
       })
     return this
   }
@@ -126,6 +132,15 @@ export class World {
     if (keeper === undefined) throw new Error(`no keeper ${uid} in the document`)
     const failed = { ...keeper, status: { ...keeper.status, forceFail: true } }
     this.data = { ...this.data, keepers: new Map(this.data.keepers).set(keeper.uid, failed) }
+    return this
+  }
+
+  /** What `ctl removekeeper` does. */
+  removeKeeper(uid: string): this {
+    const keepers = new Map(this.data.keepers)
+    keepers.delete(uid as KeeperUID)
+    const dbs = [...this.data.dbs].filter(([, db]) => db.spec.keeperUID !== uid)
+    this.data = { ...this.data, keepers, dbs: new Map(dbs) }
     return this
   }
 
@@ -195,7 +210,10 @@ export class World {
     const keepers = new Map<KeeperUID, KeeperInfo>()
     for (const [uid, machine] of this.machines) {
       if (!machine.alive) continue
-      keepers.set(uid as KeeperUID, this.keeperInfo(uid, machine))
+      const last = this.published.get(uid as KeeperUID)
+      const info = machine.mute && last !== undefined ? last : this.keeperInfo(uid, machine)
+      this.published.set(uid as KeeperUID, info)
+      keepers.set(uid as KeeperUID, info)
     }
     const proxies = new Map<ProxyUID, ProxyInfo>()
     for (const [uid, proxy] of this.proxies) {
@@ -242,6 +260,7 @@ export class World {
       xLogPos: lsn(machine.position),
       inRecovery: machine.inRecovery ?? !isPrimary,
       synchronousStandbys: machine.syncStandbys,
+      pgParameters: machine.parameters,
     }
   }
 }
