@@ -33,6 +33,7 @@ import { realClock } from "#system/clock.ts"
 import { privateDirectory, writeAtomic } from "#system/files.ts"
 import { type Lock, takeLock } from "#system/lock.ts"
 import type { ComponentLog } from "#system/log.ts"
+import { startReaper } from "#system/reaper.ts"
 import { onShutdown } from "#system/signals.ts"
 import { begin } from "./front.ts"
 import { counting } from "./metrics.ts"
@@ -106,6 +107,7 @@ async function serve(
 ): Promise<number> {
   const { values, chosen, passwords } = parts
   const shutdown = stack.use(onShutdown())
+  if (process.pid === 1) stack.use(startReaper()) // in a container nobody else collects orphans (D-77)
   const events = counting(log)
   let state: KeeperState | null = null
   let heard = realClock.now().mono
