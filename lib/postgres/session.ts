@@ -3,10 +3,11 @@
  * decides whether to open another. (The client library would reconnect by itself and go on in the
  * middle of a transaction.)
  *
- * Every wait is bounded here, because neither the library nor a stopped server bounds it. After a
- * timeout the connection is closed: an answer that comes late must never be taken for the answer to
- * the next question. Queries go by the simple protocol, the only one that replication connections
- * speak, and nothing is prepared.
+ * Every wait is bounded here, because neither the library nor a stopped server bounds it. A
+ * connection that has answered before is not thrown away for one silence: while clients take every
+ * other connection it may be the only one to be had (D-81). The next question waits for the answer
+ * to the last, and after a few silences in a row it is closed. Queries go by the simple protocol,
+ * the only one that replication connections speak, and nothing is prepared.
  */
 import { connect, type Socket } from "node:net"
 import postgres from "postgres"
@@ -55,44 +56,39 @@ export function newSession(
 ): Session {
   let socket: Socket | null = null
   let closed = false
-  const options = {
-    host: "path" in target.at ? "local" : target.at.host,
-    port: "path" in target.at ? 0 : target.at.port,
-    database: target.database,
-    user: target.user,
-    password: target.password ?? "",
-    ssl: "path" in target.at ? false : ("prefer" as const),
-    max: 1,
-    idle_timeout: 0,
-    max_lifetime: null,
-    connect_timeout: Math.max(1, timeout / 1000),
-    backoff: () => 0,
-    prepare: false,
-    fetch_types: false,
-    keep_alive: 60,
-    connection: { application_name: "stolon-keeper", ...target.parameters },
-    onnotice: () => {},
-    onclose: () => {
+  const sql = client(target, timeout, {
+    closed: () => {
       if (closed) return
       close()
       onClose()
     },
-    // Our own socket, so that closing really closes it, also while a stopped server does not
-    // answer.
-    socket: async () => {
+    dial: async () => {
       if (closed || socket !== null) throw new Error("the connection to PostgreSQL is closed")
       socket = dial(target)
       return await connected(socket)
     },
-  }
-  const sql = postgres(options) // a constant first: the library's types do not know `socket`
-
+  })
   const close = (): void => {
     closed = true
     socket?.destroy()
     void sql.end({ timeout: 0 }).catch(() => undefined)
   }
+  /** Has answered before. */
+  let established = false
+  /** The question that was given up last, until it is answered after all. */
+  let stuck: Promise<unknown> | null = null
+  let silences = 0
 
+  const send = async (text: string): Promise<readonly unknown[]> => {
+    const query = sql.unsafe(text).simple()
+    const mine: Promise<unknown> = query
+      .catch(() => undefined)
+      .then(() => {
+        if (stuck === mine) stuck = null
+      })
+    stuck = mine
+    return [...(await query)]
+  }
   const ask = async (
     text: string,
     signal: AbortSignal,
@@ -100,23 +96,19 @@ export function newSession(
   ): Promise<readonly unknown[]> => {
     signal.throwIfAborted()
     if (closed) throw new Error("the connection to PostgreSQL is closed")
-    const answered = new AbortController() // releases the deadline's timer
-    const limit = clock.deadline(ms, AbortSignal.any([signal, answered.signal]))
-    const { promise, reject } = Promise.withResolvers<never>()
-    const abort = (): void => {
-      close()
-      const silent = new SilenceError(`PostgreSQL did not answer within ${Math.round(ms)} ms`)
-      reject(signal.aborted ? signal.reason : silent)
-    }
-    limit.addEventListener("abort", abort, { once: true })
     try {
-      return [...(await Promise.race([sql.unsafe(text).simple(), promise]))]
+      const rows = await within(clock, ms, signal, async () => {
+        if (silences > 0) await stuck
+        return await send(text)
+      })
+      established = true
+      silences = 0
+      return rows
     } catch (error) {
-      if (!fromServer(error)) close()
+      const patient = established && ++silences < silencesMax
+      const silent = error instanceof SilenceError || signal.aborted
+      if (silent ? !patient : !fromServer(error)) close()
       throw error
-    } finally {
-      limit.removeEventListener("abort", abort)
-      answered.abort()
     }
   }
   return {
@@ -129,13 +121,70 @@ export function newSession(
   }
 }
 
+/** How many questions in a row a connection may leave unanswered. */
+const silencesMax = 5
+
+/** What `work` resolves with, or a rejection when it takes longer or the signal aborts. */
+async function within<T>(
+  clock: Clock,
+  ms: Millis,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const answered = new AbortController() // releases the deadline's timer
+  const limit = clock.deadline(ms, AbortSignal.any([signal, answered.signal]))
+  const { promise, reject } = Promise.withResolvers<never>()
+  const abort = (): void => {
+    const silent = new SilenceError(`PostgreSQL did not answer within ${Math.round(ms)} ms`)
+    reject(signal.aborted ? signal.reason : silent)
+  }
+  limit.addEventListener("abort", abort, { once: true })
+  try {
+    return await Promise.race([work(), promise])
+  } finally {
+    limit.removeEventListener("abort", abort)
+    answered.abort()
+  }
+}
+
+interface Hooks {
+  readonly closed: () => void
+  /** Our own socket, so that closing really closes it, also while a stopped server is silent. */
+  readonly dial: () => Promise<Socket>
+}
+
+function client(target: Target, timeout: Millis, hooks: Hooks): postgres.Sql {
+  const { at } = target
+  const options = {
+    host: "path" in at ? "local" : at.host,
+    port: "path" in at ? 0 : at.port,
+    database: target.database,
+    user: target.user,
+    password: target.password ?? "",
+    ssl: "path" in at ? false : ("prefer" as const),
+    max: 1,
+    idle_timeout: 0,
+    max_lifetime: null,
+    connect_timeout: Math.max(1, timeout / 1000),
+    backoff: () => 0,
+    prepare: false,
+    fetch_types: false,
+    keep_alive: 60,
+    connection: { application_name: "stolon-keeper", ...target.parameters },
+    onnotice: () => {},
+    onclose: hooks.closed,
+    socket: hooks.dial,
+  }
+  return postgres(options) // by way of a constant: the library's types do not know `socket`
+}
+
 /** A server's word after which the connection is as good as before. FATAL ones end it. */
 const fromServer = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.severity === "ERROR"
 
 function dial({ at }: Target): Socket {
   const socket = "path" in at ? connect(at.path) : connect(at.port, at.host)
-  // What goes wrong later is told by the query that suffers from it; unheard it would end the process.
+  // What goes wrong later is told by the query that suffers from it; unheard it would end us.
   socket.on("error", () => {})
   return socket
 }

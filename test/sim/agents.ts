@@ -20,8 +20,10 @@ export const agents = {
   keeper: (
     ports: Ports & { readonly postgres: Postgres },
     uid: KeeperUID,
+    oneAccount: boolean,
     signal: AbortSignal,
   ): Promise<void> => {
+    const superuser = { name: users.super, method: "md5", password: "super" } as const
     const options: KeeperOptions = {
       uid,
       listenAddress: uid,
@@ -29,8 +31,8 @@ export const agents = {
       advertiseAddress: uid,
       advertisePort: pgPort,
       socketDirectory: "/tmp",
-      superuser: { name: users.super, method: "md5", password: "super" },
-      replication: { name: users.replication, method: "md5", password: "repl" },
+      superuser,
+      replication: oneAccount ? superuser : { name: users.replication, method: "md5", password: "repl" },
       canBeMaster: true,
       canBeSynchronousReplica: true,
       report: () => {},

@@ -116,7 +116,9 @@ export function readHba(text: string): { readonly clients: boolean; readonly rep
     }
     return false
   }
-  const made = { clients: allowed("app", users.client), replication: allowed("replication", users.replication) }
+  // Some clusters replicate as the superuser.
+  const replication = [users.replication, users.super].some((user) => allowed("replication", user))
+  const made = { clients: allowed("app", users.client), replication }
   if (hbas.size > 5_000) hbas.clear()
   hbas.set(text, made)
   return made

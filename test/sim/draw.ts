@@ -49,21 +49,24 @@ export function draw(seed: number, focus: readonly string[] = []): Plan {
   const quick = chance(0.08)
   const keepers = 2 + random.below(quick ? 2 : 3)
   const sync = chance(0.55)
+  // Trouble while the first primary is made; most runs leave it in peace, there is little to lose yet.
+  const early = focus.length === 0 && chance(0.06)
   const shape: Shape = {
     seed,
     keepers,
     sentinels: 1 + random.below(quick ? 2 : 3),
     proxies: 1 + random.below(2),
     together: chance(0.5),
-    spec: drawSpec(random, sync, keepers, quick),
+    spec: drawSpec(random, { sync, keepers, quick, early }),
     honest: chance(0.05),
+    oneAccount: chance(0.1),
     news: quick || chance(0.15) ? 8 : 4_000,
     drift: chance(0.5) ? 0.045 : 0,
   }
   const length = 10 * minute + random.below(minute)
   return {
     shape,
-    deeds: drawDeeds(random, length, focus),
+    deeds: [...(early ? [drawEarly(random)] : []), ...drawDeeds(random, length, focus)],
     writers: { direct: chance(0.3) ? 1 : 0, proxied: 1 + random.below(2), pause: 400 + random.below(2_000) },
     length,
   }
@@ -71,7 +74,14 @@ export function draw(seed: number, focus: readonly string[] = []): Plan {
 
 const seconds = (n: number): ReturnType<typeof duration> => duration(n * 1_000)
 
-function drawSpec(random: Random, sync: boolean, keepers: number, quick: boolean): Spec {
+interface Kind {
+  readonly sync: boolean
+  readonly keepers: number
+  readonly quick: boolean
+  readonly early: boolean
+}
+
+function drawSpec(random: Random, { sync, keepers, quick, early }: Kind): Spec {
   const chance = (p: number): boolean => random.next() < p
   const max = 1 + random.below(Math.max(1, keepers - 1))
   const timing: Partial<Spec> = quick
@@ -98,9 +108,16 @@ function drawSpec(random: Random, sync: boolean, keepers: number, quick: boolean
     ...(chance(0.5) ? { failureDetection: "evidence" } : {}),
     ...(chance(0.2) ? { newConfig: { locale: "", encoding: "", dataChecksums: true } } : {}),
     ...(chance(0.2) ? { defaultSUReplAccessMode: "strict" } : {}),
-    ...(chance(0.2) ? { maxStandbysPerSender: 1 } : {}),
+    ...(chance(0.2) ? { maxStandbysPerSender: 1, deadKeeperRemovalInterval: seconds(25) } : {}),
+    ...(early ? { initTimeout: seconds(10) } : {}),
   }
 }
+
+const drawEarly = (random: Random): Deed => ({
+  at: 1_000 + random.below(9_000),
+  what: ["killMachine", "killKeeper", "cutHost"][random.below(3)] ?? "",
+  lasts: 10_000 + random.below(50_000),
+})
 
 function drawDeeds(random: Random, length: number, focus: readonly string[]): readonly Deed[] {
   const names = focus.length > 0 ? focus : Object.keys(faults)

@@ -4,8 +4,8 @@
  *
  * A fault that would take the last copy of something from the cluster is not drawn: the promises speak of faults that leave one.
  */
-import { toMillis } from "#base/duration.ts"
-import { withDefaults } from "#model/spec.ts"
+import { duration, toMillis } from "#base/duration.ts"
+import { type Spec, withDefaults } from "#model/spec.ts"
 import { copiesOn, emptyDisk } from "./disk.ts"
 import type { Host } from "./host.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
@@ -132,6 +132,22 @@ function chain(sim: Sim, first: Heal, delay: number, second: () => Heal | null):
   }
 }
 
+/** The specification breaks a rule: nobody may act on it, proxies let go. */
+function breakSpec(sim: Sim): Heal | null {
+  const { core } = sim.store
+  const edit = (proxyTimeout: Spec["proxyTimeout"]): boolean => {
+    const reading = core.read()
+    if (reading.kind === "absent") return false
+    const { data } = reading
+    const { proxyTimeout: _, ...spec } = data.cluster.spec
+    const edited = proxyTimeout === undefined ? spec : { ...spec, proxyTimeout }
+    core.write({ ...data, cluster: { ...data.cluster, spec: edited } }, { kind: "anything" }, null)
+    return true
+  }
+  const before = sim.shape.spec.proxyTimeout
+  return edit(duration(1)) ? struck(sim, null, "the specification is invalid", () => edit(before)) : null
+}
+
 /** A standby falls behind, and then the primary is gone: whoever elects now must look closely. */
 function lagThenKill(sim: Sim): Heal | null {
   const primary = primaryOf(sim)
@@ -253,6 +269,13 @@ export const faults: Readonly<Record<string, Fault>> = {
   meddle: (sim) => meddle(sim),
   storeRefuses: (sim) => store(sim, "the store refuses", (w) => void (w.state = "refusing")),
   storeHangs: (sim) => store(sim, "the store hangs", (w) => void (w.state = "hung")),
+  storeGarbled: (sim) =>
+    store(sim, "the cluster data cannot be decoded", (w) => void (w.garbled = true)),
+  infoGarbled: (sim) => {
+    sim.store.core.garble()
+    return struck(sim, null, "an info cannot be decoded", nothing)
+  },
+  breakSpec: (sim) => breakSpec(sim),
   storeSlow: (sim) =>
     store(sim, "the store is slow", (w) => void (w.slowest = sim.world.between(200, 1_500))),
   storeLossy: (sim) =>

@@ -17,8 +17,8 @@ export interface HostWatch {
   starting(host: Host, dir: Dir): void
   /** The keeper's agent carries out this step. */
   step(host: Host, step: Step): void
-  /** The guardian acted by itself. */
-  guardian(host: Host, code: "guardian.deadline" | "guardian.killed"): void
+  /** What the real adapter or the guardian would say. */
+  said(host: Host, code: "guardian.deadline" | "guardian.killed" | "postgres.exited"): void
 }
 
 export interface Guardian {
@@ -79,12 +79,12 @@ function watchDeadline(host: Host, guardian: Guardian): void {
     if (world.now() < guardian.until - lead) return watchDeadline(host, guardian)
     const { instance } = host
     if (instance !== null) {
-      host.watch.guardian(host, "guardian.deadline")
+      host.watch.said(host, "guardian.deadline")
       stopFast(instance)
     }
     world.at(guardian.until - world.now(), guardian.process, () => {
       if (host.instance !== null) {
-        host.watch.guardian(host, "guardian.killed")
+        host.watch.said(host, "guardian.killed")
         stopNow(host.instance)
       }
       // A keeper that came back in between finds it gone and makes another.
@@ -101,8 +101,9 @@ export function startOn(host: Host, conf: string): Instance {
   host.watch.starting(host, disk.data)
   const instance = startServer(world, servers, machine, disk.data, conf)
   host.instance = instance
-  instance.onGone.push(() => {
+  instance.onGone.push((asked) => {
     if (host.instance === instance) host.instance = null
+    if (!asked && machine.up) host.watch.said(host, "postgres.exited")
     host.changed()
   })
   return instance

@@ -14,7 +14,7 @@ import { runStep } from "./steps.ts"
 import { isPrefix } from "./wal.ts"
 import { type Process, createWorld } from "./world.ts"
 
-const quiet = { destroying: () => {}, starting: () => {}, step: () => {}, guardian: () => {} }
+const quiet = { destroying: () => {}, starting: () => {}, step: () => {}, said: () => {} }
 
 export function modelLab(seed: number): Lab {
   const world = createWorld(seed)

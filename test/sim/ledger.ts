@@ -33,17 +33,19 @@ export interface Ledger {
   add(ack: Ack, instance: Instance): void
   /** The operator gave the promise up: everything so far may be lost now. */
   relax(): void
-  /** The operator began a new cluster: the old one's rows are out of everybody's hands. */
-  forget(): void
+  /** The operator began a new cluster: the rows of these old ones, also those still to come, are out of everybody's hands. */
+  forget(systems: Iterable<string>): void
 }
 
 export function createLedger(promise: Ledger["promise"]): Ledger {
+  const forgotten = new Set<string>()
   const ledger: Ledger = {
     acks: [],
     promise,
     always: promise === "sync",
     listeners: [],
     add(ack, instance) {
+      if (forgotten.has(ack.systemID)) return
       ledger.acks.push(ack)
       for (const listener of ledger.listeners) listener(ack, instance)
     },
@@ -52,7 +54,10 @@ export function createLedger(promise: Ledger["promise"]): Ledger {
       ledger.always = false
       for (const ack of ledger.acks) ack.strict = false
     },
-    forget: () => void (ledger.acks.length = 0),
+    forget(systems) {
+      for (const system of systems) forgotten.add(system)
+      ledger.acks.length = 0
+    },
   }
   return ledger
 }

@@ -89,7 +89,7 @@ function run(sim: Sim, node: Node, process: Process, ports: Ports): Promise<void
       if (host === undefined) throw new Error(`no host for ${node.name}`)
       const uid = keeperUID(node.name)
       const postgres = openPostgres(host, process, uid)
-      return agents.keeper({ ...ports, postgres }, uid, signal)
+      return agents.keeper({ ...ports, postgres }, uid, sim.shape.oneAccount, signal)
     }
   }
 }

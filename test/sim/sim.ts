@@ -62,6 +62,8 @@ export interface Shape {
   readonly honest: boolean
   /** How late watchers may hear of infos: a store that gathers them saves every sentinel many looks. */
   readonly news: number
+  /** The keepers' superuser is their replication user, too. */
+  readonly oneAccount: boolean
   /** Clocks run at rates from 1 - drift to 1 + drift. */
   readonly drift: number
 }
@@ -149,9 +151,9 @@ function hostWatch(sim: Sim): HostWatch {
     starting(host, dir) {
       for (const hook of hooks.starting) hook(host, dir)
     },
-    guardian(host, code) {
+    said(host, code) {
       coverage.event(code)
-      world.trace.add(`${host.machine.name}/guardian`, code)
+      world.trace.add(host.machine.name, code)
     },
     step(host, step) {
       coverage.step(step.kind)

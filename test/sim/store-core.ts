@@ -29,6 +29,8 @@ export interface Core {
   publish(what: Published, ttl: number): void
   withdraw(who: Publisher): void
   infos(): Infos
+  /** Nonsense under the key of some component, until it publishes again. */
+  garble(): void
   leader(): SentinelUID | null
   /** Is this session's key still the leader's? */
   leads(token: string): boolean
@@ -47,6 +49,7 @@ export interface Listeners {
 
 interface Entry {
   readonly what: Published
+  readonly broken?: boolean
   readonly expiresAt: number
 }
 
@@ -102,7 +105,17 @@ export function createCore(now: () => number, honest: boolean): Core {
     },
     infos() {
       for (const [key, { expiresAt }] of entries) if (expiresAt <= now()) entries.delete(key)
-      return gather([...entries.values()].map(({ what }) => what))
+      const all = [...entries.entries()]
+      const broken = all
+        .filter(([, entry]) => entry.broken === true)
+        .map(([key]) => ({ key, error: "expected an object" }))
+      const whole = all.filter(([, entry]) => entry.broken !== true)
+      return { ...gather(whole.map(([, { what }]) => what)), broken }
+    },
+    garble() {
+      const [key, entry] = [...entries].toSorted(([a], [b]) => byText(a, b))[0] ?? []
+      if (key !== undefined && entry !== undefined) entries.set(key, { ...entry, broken: true })
+      tell("info")
     },
     leader() {
       expire()

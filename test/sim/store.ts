@@ -21,6 +21,8 @@ export interface Weather {
   loseReply: number
   /** Applied after the sender gave up. */
   late: number
+  /** What is read cannot be decoded. */
+  garbled: boolean
   /** Watchers of everything hear of an info at the latest after this. */
   news: number
 }
@@ -31,6 +33,7 @@ export const calm = (): Omit<Weather, "news"> => ({
   loseRequest: 0,
   loseReply: 0,
   late: 0,
+  garbled: false,
 })
 
 export interface SimStore {
@@ -94,7 +97,11 @@ function storeOf(context: Context): Store {
   const ask = <T>(op: () => T, signal: AbortSignal): Promise<T> =>
     request(context, op, () => new StoreError("unavailable", "no answer from the store in time"), signal)
   return {
-    read: (signal) => ask(() => core.read(), signal),
+    async read(signal) {
+      const reading = await ask(() => core.read(), signal)
+      if (context.weather.garbled) throw new StoreError("malformed", "cluster.spec: is missing or null")
+      return reading
+    },
     write: (data, expected, leadership, signal) =>
       request(
         context,

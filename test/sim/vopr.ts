@@ -146,14 +146,20 @@ function fulfil(sim: Sim, operator: Operator, wish: Wish): void {
     case "parameters":
       return operator.change("pgParameters", (data) => {
         const many = String(150 + world.random.below(100))
-        const pgParameters = new Map([...data.cluster.spec.pgParameters, ["max_connections", many]])
+        // The second is the keeper's own business and must be ignored.
+        const typed = [["max_connections", many], ["port", "1"]] as const
+        const pgParameters = new Map([...data.cluster.spec.pgParameters, ...typed])
         return update({ pgParameters })(data)
       })
     case "init":
-      ledger.forget()
+      ledger.forget(systems(sim))
       return operator.init(sim.shape.spec)
   }
 }
+
+/** Every system identifier that there is now. */
+const systems = (sim: Sim): readonly string[] =>
+  [...sim.hosts.values()].flatMap(({ disk }) => (disk.data === null ? [] : [disk.data.systemID]))
 
 /** Heals everything, then waits until nothing is missing, and clients are served again. */
 function settle(sim: Sim, struck: Struck, writers: Writers): void {

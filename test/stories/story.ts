@@ -22,7 +22,10 @@ export interface Story extends Disposable {
   run(seconds: number): void
   /** Until nothing is missing and clients are served. */
   rest(): void
-  /** What was said since the last call: `who code`, or `who step kind`. */
+  /**
+   * What was said since the last call: `who code`, or `who step kind`. Keepers are `first`, the one that the cluster began with, and
+   * `other`: which of two equals is chosen hangs on their random names.
+   */
   told(): readonly string[]
   node(name: string): Node
   machine(name: string): Machine
@@ -34,6 +37,8 @@ export interface Story extends Disposable {
   powerOn(name: string): void
   /** The keeper whose DB the view calls the primary. */
   primary(): string
+  /** A keeper that is not. */
+  standby(): string
 }
 
 /** What a story is about; the rest is noise. */
@@ -91,6 +96,7 @@ export function story({ seed = 1, keepers = 2, sentinels = 1, spec = {} }: Setti
     spec: { ...emptySpec, ...recommended, initMode: "new", convergenceTimeout: duration(30_000), ...spec },
     honest: true,
     drift: 0,
+    oneAccount: false,
     news: 8,
   })
   watchAll(sim)
@@ -112,9 +118,15 @@ export function story({ seed = 1, keepers = 2, sentinels = 1, spec = {} }: Setti
 
 function tell(sim: Sim, operator: Operator, writers: Writers): Story {
   let seen = 0
+  let first = ""
   const { world } = sim
   const node = (name: string): Node => found(sim.nodes.get(name), name)
   const machine = (name: string): Machine => found(sim.machines.get(name), name)
+  const primary = (): string => {
+    const reading = sim.store.core.read()
+    if (reading.kind === "absent") return ""
+    return reading.data.dbs.get(reading.data.cluster.status.master)?.spec.keeperUID ?? ""
+  }
   const run = (seconds: number): void => {
     world.run(world.now() + seconds * 1_000)
     const [broken] = sim.violations
@@ -138,11 +150,13 @@ function tell(sim: Sim, operator: Operator, writers: Writers): Story {
         if (world.now() > until) throw new Error(`no rest: ${missing.join("; ")}`)
         quiet = missing.length === 0 && writers.acknowledged() > heard ? quiet + 1 : 0
       }
+      if (first === "") first = primary()
     },
     told() {
       const lines = world.trace.lines.slice(seen)
       seen = world.trace.lines.length
-      return lines.flatMap(({ who, what, fields }) => {
+      return lines.flatMap(({ who: name, what, fields }) => {
+        const who = sim.hosts.has(name) ? (name === first ? "first" : "other") : name
         if ([...codes].some((code) => code === what)) return [`${who} ${what}`]
         const step = String(fields["step"])
         return what === "step.started" && [...steps].some((kind) => kind === step) ? [`${who} step ${step}`] : []
@@ -160,11 +174,8 @@ function tell(sim: Sim, operator: Operator, writers: Writers): Story {
       machine(name).up = true
       for (const each of sim.nodes.values()) if (each.machine === machine(name)) startNode(sim, each)
     },
-    primary() {
-      const reading = sim.store.core.read()
-      if (reading.kind === "absent") return ""
-      return reading.data.dbs.get(reading.data.cluster.status.master)?.spec.keeperUID ?? ""
-    },
+    primary,
+    standby: () => [...sim.hosts.keys()].find((name) => name !== primary()) ?? "",
     [Symbol.dispose]: () => writers.stop(),
   }
 }

@@ -216,6 +216,30 @@ if (asPostgres(import.meta.path)) {
     await until("it is up again", async () => (await a.observe()).server.kind === "up")
   })
 
+  test("a session outlives a silence, and takes no late answer for another", async () => {
+    const session = superSession(a, 300)
+    const one = async (text: string) => (await session.query(valueRow, text, never))[0]?.v
+    const pid = Number(await one("select pg_backend_pid()::text as v"))
+    process.kill(pid, "SIGSTOP")
+    try {
+      await expect(one("select 'late' as v")).rejects.toThrow("did not answer within 300 ms")
+      await expect(one("select 'later' as v")).rejects.toThrow("did not answer within 300 ms")
+    } finally {
+      process.kill(pid, "SIGCONT")
+    }
+    await until("it answers", () =>
+      one("select 'now' as v").then(
+        (word) => word === "now",
+        () => false,
+      ),
+    )
+    expect(await one("select pg_backend_pid()::text as v")).toBe(`${pid}`)
+    process.kill(pid, "SIGSTOP")
+    for (let i = 0; i < 5; i++) await expect(one("select 'never' as v")).rejects.toThrow("did not")
+    expect(session.closed).toBe(true)
+    process.kill(pid, "SIGCONT")
+  })
+
   test("a restarted keeper adopts the running PostgreSQL and sees the same", async () => {
     const revision = await configure({})
     const { pid } = a.postmaster()
@@ -311,11 +335,11 @@ async function exhaust(of: Keeper): Promise<readonly Session[]> {
 const valueRow = v.object({ v: v.string() })
 const waiting = "select count(*)::text as v from pg_stat_activity where wait_event = 'SyncRep'"
 
-function superSession(of: Keeper): Session {
+function superSession(of: Keeper, ms = 10_000): Session {
   return newSession(
     sourceTarget(of.source, of.settings.superuser, { synchronous_commit: "local" }),
     realClock,
-    seconds(10),
+    millis(ms),
   )
 }
 async function superuser(of: Keeper, text: string): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Memory and words move only with a committed write (W5): what a sentinel says it did about the primary and the gate must have stood
+ * Words are true. Memory and words move only with a committed write (W5): what a sentinel says it did about the primary and the gate must have stood
  * in the store. A decision that lost its compare-and-swap, told as if it had won, is found here.
  */
 import type { ClusterData } from "#model/cluster.ts"
@@ -14,6 +14,8 @@ export function checkTruth(sim: Sim): void {
     for (const fact of factsOf(after)) written.add(fact)
   })
   sim.hooks.said.push((who, { code, fields }: Event) => {
+    if (code === "agent.failed" || code === "invariant.broken")
+      return sim.fail("agents run", `${who} says ${code} ${JSON.stringify(fields)}`)
     if (code !== "primary.elected" && code !== "primary.deposed" && code !== "gate.opened") return
     const fact: Fact = code
     if (!written.has(`${fact} ${String(fields["db"])}`))

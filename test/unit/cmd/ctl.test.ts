@@ -69,7 +69,7 @@ const signal = (): AbortSignal => new AbortController().signal
 
 async function withStore<T>(file: string, work: (store: Store) => Promise<T>): Promise<T> {
   await using store = await openStore(settings(file))
-  return work(store)
+  return await work(store)
 }
 const stored = (file: string): Promise<ClusterData> =>
   withStore(file, async (store) => {

@@ -1,4 +1,4 @@
-/** Connections to servers that do not answer, go away, or are not there: every wait ends, nothing stays open. */
+/** Connections to servers that are silent, go away, or are not there: every wait ends. */
 import { expect, test } from "bun:test"
 import { createServer, type Server, type Socket } from "node:net"
 import { millis } from "#base/brand.ts"
