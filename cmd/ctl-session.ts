@@ -71,9 +71,9 @@ export async function session<F extends Flags>(
       signal,
     })
   } catch (error) {
-    if (error instanceof Failure) return failed(program, go, error.message, error.exit)
+    if (error instanceof Failure) return await failed(program, go, error.message, error.exit)
     if (error instanceof StoreError)
-      return failed(program, go, storeTrouble(error, checked.store, go))
+      return await failed(program, go, storeTrouble(error, checked.store, go))
     throw error
   }
 }

@@ -1,8 +1,10 @@
 /**
- * The processes of `stolon dev`: started, started again when they die, stopped in order. Their output goes to files.
+ * The processes of `stolon dev`: started, started again when they die, stopped in order. Their
+ * output goes to files.
  *
- * None outlives the supervisor: each has asked the kernel for a SIGTERM at its parent's death, which lets a keeper stop its
- * PostgreSQL in good order. Each is in a session of its own, so that a Ctrl-C reaches the supervisor alone.
+ * None outlives the supervisor: each has asked the kernel for a SIGTERM at its parent's death,
+ * which lets a keeper stop its PostgreSQL in good order. Each is in a session of its own, so that a
+ * Ctrl-C reaches the supervisor alone.
  */
 import { closeSync, openSync, renameSync, statSync } from "node:fs"
 import { join } from "node:path"
@@ -24,8 +26,8 @@ export interface Child {
   /** Null while it waits to be started again. */
   readonly pid: number | null
   /**
-   * Ends it: SIGTERM, and SIGKILL after `graceMs` or at once when `hurry` aborts. Resolves when it is gone. `retire` first, or
-   * it is started again.
+   * Ends it: SIGTERM, and SIGKILL after `graceMs` or at once when `hurry` aborts. Resolves when it
+   * is gone. `retire` first, or it is started again.
    */
   stop(graceMs: number, hurry: AbortSignal): Promise<void>
 }
@@ -142,4 +144,6 @@ function openLogFile(path: string): number {
 }
 
 const ending = (child: Bun.Subprocess): string =>
-  child.signalCode === null ? `ended with code ${child.exitCode}` : `was ended by ${child.signalCode}`
+  child.signalCode === null
+    ? `ended with code ${child.exitCode}`
+    : `was ended by ${child.signalCode}`

@@ -1,8 +1,9 @@
 /**
- * Where `stolon dev` tells what happens: on a terminal lines that scroll away above a table that is drawn again in place; into
- * a pipe or file one line per event.
+ * Where `stolon dev` tells what happens: on a terminal lines that scroll away above a table that is
+ * drawn again in place; into a pipe or file one line per event.
  *
- * The table's lines may wrap, since its commands are there to be pasted; so it counts rows of the terminal, not lines.
+ * The table's lines may wrap, since its commands are there to be pasted; so it counts rows of the
+ * terminal, not lines.
  */
 export interface Display {
   readonly terminal: boolean
@@ -66,7 +67,9 @@ function onTerminal(
 const rowsOf = (lines: readonly string[], width: number): number =>
   lines.reduce((sum, line) => sum + Math.max(1, Math.ceil(Bun.stringWidth(line) / width)), 0)
 
-/** As many lines from the top as the terminal holds: what has scrolled off cannot be drawn again. */
+/**
+ * As many lines from the top as the terminal holds: what has scrolled off cannot be drawn again.
+ */
 function fitting(lines: readonly string[], width: number, rows: number): readonly string[] {
   let count = lines.length
   while (count > 1 && rowsOf(lines.slice(0, count), width) > rows) count--

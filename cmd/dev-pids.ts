@@ -1,6 +1,7 @@
 /**
- * The pids that only this machine knows: guardian and PostgreSQL of a keeper's data directory, as the files there say. Files
- * outlive what they name, so each pid is checked; a zombie is gone (D-77).
+ * The pids that only this machine knows: guardian and PostgreSQL of a keeper's data directory, as
+ * the files there say. Files outlive what they name, so each pid is checked; a zombie is gone
+ * (D-77).
  */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"

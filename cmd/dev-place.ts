@@ -1,6 +1,6 @@
 /**
- * The directory of a `stolon dev`: its lock, its passwords, its ports, its logs. What a first run settled, later runs keep, so
- * that a connection line goes on working.
+ * The directory of a `stolon dev`: its lock, its passwords, its ports, its logs. What a first run
+ * settled, later runs keep, so that a connection line goes on working.
  *
  *   lock  dev.json  superuser.password  replication.password  pgpass
  *   keepers/keeper1/…  logs/keeper1.log  store.db (sqlite) or etcd/
@@ -128,7 +128,9 @@ async function proxyPort(
   for (let port = expected; port < expected + 100; port++)
     if (await isFree(port))
       return [port, port === expected ? null : `port ${expected} is taken, the proxy has ${port}`]
-  throw new DevError(`ports ${expected} to ${expected + 99} of ${host} are all taken; choose a --port`)
+  throw new DevError(
+    `ports ${expected} to ${expected + 99} of ${host} are all taken; choose a --port`,
+  )
 }
 
 /** Ports stay with their keeper, also while a PostgreSQL of an earlier run still has them. */
@@ -184,9 +186,13 @@ async function secret(directory: string, name: string): Promise<string> {
 /** The directory of PostgreSQL's programs, or a `DevError` that says how to get them. */
 export function postgresPrograms(wanted: string): string {
   const candidates =
-    wanted === "" ? [...fromPath(), ...installed("/usr/lib/postgresql", "bin"), ...pgdg()] : [wanted]
+    wanted === ""
+      ? [...fromPath(), ...installed("/usr/lib/postgresql", "bin"), ...pgdg()]
+      : [wanted]
   const found = candidates.find((path) =>
-    ["postgres", "initdb", "pg_basebackup", "pg_rewind"].every((name) => existsSync(join(path, name))),
+    ["postgres", "initdb", "pg_basebackup", "pg_rewind"].every((name) =>
+      existsSync(join(path, name)),
+    ),
   )
   if (found !== undefined) return found
   throw new DevError(

@@ -1,9 +1,10 @@
 /**
- * Who `stolon dev` runs as. PostgreSQL refuses root, so root becomes an ordinary user before anything else is started: the whole
- * process is replaced, and every part of the cluster has one owner.
+ * Who `stolon dev` runs as. PostgreSQL refuses root, so root becomes an ordinary user before
+ * anything else is started: the whole process is replaced, and every part of the cluster has one
+ * owner.
  *
- * The executable is entered through /proc/self/exe: its directory may be closed to that user (a clone below /root is), the
- * file that already runs is not.
+ * The executable is entered through /proc/self/exe: its directory may be closed to that user (a
+ * clone below /root is), the file that already runs is not.
  */
 import { chownSync, constants, mkdirSync, readFileSync, accessSync, statSync } from "node:fs"
 import { dirname } from "node:path"
@@ -39,7 +40,8 @@ export const localUser = (env: Readonly<Record<string, string | undefined>>): Us
   ordinaryUser(readFileSync("/etc/passwd", "utf8"), readFileSync("/etc/group", "utf8"), env)
 
 /**
- * Root only: gives the directory to `user` and goes on as that user in the same process. Returns a text when it cannot.
+ * Root only: gives the directory to `user` and goes on as that user in the same process. Returns a
+ * text when it cannot.
  */
 export function become(user: User, directory: string, argv: readonly string[]): string {
   mkdirSync(directory, { recursive: true, mode: 0o755 })

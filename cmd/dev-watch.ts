@@ -1,6 +1,7 @@
 /**
- * The eyes of `stolon dev`: reads the store as `ctl status` does, adds the pids that only this machine knows, and tells the
- * display what changed. It only looks; the cluster would run the same without it.
+ * The eyes of `stolon dev`: reads the store as `ctl status` does, adds the pids that only this
+ * machine knows, and tells the display what changed. It only looks; the cluster would run the same
+ * without it.
  */
 import { bell } from "#agent/loop.ts"
 import { millis } from "#base/brand.ts"
@@ -84,7 +85,10 @@ async function read({ place, store }: Eyes, signal: AbortSignal): Promise<Facts>
   return facts(place.clusterName, { data, infos, leader })
 }
 
-/** Tries a write as soon as one may succeed; believes it until the view says that the gate is closed. */
+/**
+ * Tries a write as soon as one may succeed; believes it until the view says that the gate is
+ * closed.
+ */
 async function judge({ place, display }: Eyes, state: State, now: Facts): Promise<void> {
   const open = now.primary !== null && now.primary.gateOpen && !now.primary.revoked
   const before = state.ready

@@ -1,9 +1,11 @@
 /**
- * `stolon dev`: a whole cluster on one machine, for people who want to try it, break it or develop against it. One supervisor,
- * and every part in a process of its own, started exactly as an operator would start it.
+ * `stolon dev`: a whole cluster on one machine, for people who want to try it, break it or develop
+ * against it. One supervisor, and every part in a process of its own, started exactly as an
+ * operator would start it.
  *
- * It is not for production: one machine, one disk. What it may never do is lose a clone of somebody's data by surprise: it
- * begins a cluster only where there is none, and never removes a file.
+ * It is not for production: one machine, one disk. What it may never do is lose a clone of
+ * somebody's data by surprise: it begins a cluster only where there is none, and never removes a
+ * file.
  */
 import { homedir } from "node:os"
 import { join, resolve } from "node:path"
@@ -120,8 +122,9 @@ async function live(it: Dev, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * A keeper alone that died comes back at once and adopts its PostgreSQL. With PostgreSQL gone too it was the node that died: it
- * stays away as a machine does that boots, longer than failInterval, or nobody would ever see a failover here.
+ * A keeper alone that died comes back at once and adopts its PostgreSQL. With PostgreSQL gone too
+ * it was the node that died: it stays away as a machine does that boots, longer than failInterval,
+ * or nobody would ever see a failover here.
  */
 function absence(dataDir: string): Absence {
   if (localPids(dataDir).postgres !== null) return { ms: 0, why: ", its PostgreSQL runs on" }
@@ -129,7 +132,10 @@ function absence(dataDir: string): Absence {
 }
 const bootMs = 8_000
 
-/** What `ctl init` does, where there is no cluster yet. False: told to stop while the store did not answer. */
+/**
+ * What `ctl init` does, where there is no cluster yet. False: told to stop while the store did not
+ * answer.
+ */
 async function beginCluster(it: Dev, store: Store, signal: AbortSignal): Promise<boolean> {
   const { place, display, values } = it
   let trouble = ""
@@ -242,7 +248,9 @@ function etcdArgv({ etcd, place }: Dev): readonly string[] {
 function etcdProgram(): string {
   const path = Bun.which("etcd")
   if (path === null)
-    throw new DevError("there is no etcd in PATH: apt-get install etcd-server, or --store-backend sqlite")
+    throw new DevError(
+      "there is no etcd in PATH: apt-get install etcd-server, or --store-backend sqlite",
+    )
   return path
 }
 
@@ -252,7 +260,10 @@ function defaultDirectory(env: Invocation["env"], root: boolean): string {
   return root ? "/var/lib/stolon/dev" : join(homedir(), ".local", "state", "stolon", "dev")
 }
 
-/** Root becomes somebody else and this process begins again; it comes back only with a reason why not. */
+/**
+ * Root becomes somebody else and this process begins again; it comes back only with a reason why
+ * not.
+ */
 function becomeOrdinary(directory: string, { argv, env }: Invocation): string {
   const user = localUser(env)
   if (user === null)

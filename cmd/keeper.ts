@@ -76,7 +76,7 @@ export async function main(invocation: Invocation): Promise<number> {
     refuseRoot()
     return await serve(stack, log, { values, store: stored.store, chosen, passwords, dialect })
   } catch (error) {
-    return refuse(invocation, text(error))
+    return await refuse(invocation, text(error))
   }
 }
 
@@ -107,7 +107,8 @@ async function serve(
 ): Promise<number> {
   const { values, chosen, passwords } = parts
   const shutdown = stack.use(onShutdown())
-  if (process.pid === 1) stack.use(startReaper()) // in a container nobody else collects orphans (D-77)
+  // in a container nobody else collects orphans (D-77)
+  if (process.pid === 1) stack.use(startReaper())
   const events = counting(log)
   let state: KeeperState | null = null
   let heard = realClock.now().mono

@@ -80,4 +80,3 @@ export function counting(log: Log): CountingLog {
     }),
   }
 }
-

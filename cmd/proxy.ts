@@ -1,6 +1,7 @@
 /**
- * `stolon proxy`: wires the proxy's loops to the store and the TCP relay. Start-up checks are those of the reference (1.6); an
- * address that cannot be listened on is not one of them, it is tried again for as long as the proxy runs.
+ * `stolon proxy`: wires the proxy's loops to the store and the TCP relay. Start-up checks are those
+ * of the reference (1.6); an address that cannot be listened on is not one of them, it is tried
+ * again for as long as the proxy runs.
  */
 import { millis } from "#base/brand.ts"
 import { runProxy } from "#agent/proxy.ts"
@@ -53,7 +54,7 @@ export async function main(invocation: Invocation): Promise<number> {
     )
     return 0
   } catch (error) {
-    return refuse(invocation, text(error))
+    return await refuse(invocation, text(error))
   }
 }
 
@@ -88,8 +89,16 @@ const relayMetrics = (stats: RelayStats, listening: boolean): readonly Metric[] 
   gauge("stolon_proxy_listening", "1 while clients can connect", listening ? 1 : 0),
   gauge("stolon_proxy_sessions", "Client sessions now open", stats.sessions),
   counter("stolon_proxy_sessions_total", "Client sessions accepted", stats.accepted),
-  counter("stolon_proxy_refused_total", "Clients closed at once: no primary to lead them to", stats.refused),
-  counter("stolon_proxy_dial_errors_total", "Connections to the primary that failed", stats.dialErrors),
+  counter(
+    "stolon_proxy_refused_total",
+    "Clients closed at once: no primary to lead them to",
+    stats.refused,
+  ),
+  counter(
+    "stolon_proxy_dial_errors_total",
+    "Connections to the primary that failed",
+    stats.dialErrors,
+  ),
   counter("stolon_proxy_received_bytes_total", "Bytes from clients", stats.bytesIn),
   counter("stolon_proxy_sent_bytes_total", "Bytes to clients", stats.bytesOut),
 ]

@@ -1,6 +1,7 @@
 /**
- * `stolon sentinel`: wires the sentinel's loop to the store. An initial specification is checked before anything else (reference 1.5), so
- * that a slip in it is seen at the start and not when the cluster is needed.
+ * `stolon sentinel`: wires the sentinel's loop to the store. An initial specification is checked
+ * before anything else (reference 1.5), so that a slip in it is seen at the start and not when the
+ * cluster is needed.
  */
 import { readFile } from "node:fs/promises"
 import { type SentinelState, runSentinel } from "#agent/sentinel.ts"
@@ -56,7 +57,7 @@ export async function main(invocation: Invocation): Promise<number> {
     )
     return 0
   } catch (error) {
-    return refuse(invocation, text(error))
+    return await refuse(invocation, text(error))
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the long-running commands share: their log, their refusals in the words of the dialect, their endpoint for metrics and
- * health. Decides nothing; each command wires its own parts.
+ * What the long-running commands share: their log, their refusals in the words of the dialect,
+ * their endpoint for metrics and health. Decides nothing; each command wires its own parts.
  */
 import type { Invocation } from "#cli/invocation.ts"
 import { type LogLevel, logSettings } from "#cli/common.ts"
@@ -34,7 +34,10 @@ export async function refuse(invocation: Invocation, message: string): Promise<n
   return 1
 }
 
-/** Serves `/metrics` and `/healthz` while the stack lives; nothing without an address. Throws when it cannot be listened on. */
+/**
+ * Serves `/metrics` and `/healthz` while the stack lives; nothing without an address. Throws when
+ * it cannot be listened on.
+ */
 export function serveMetrics(
   stack: AsyncDisposableStack,
   address: string,
@@ -45,4 +48,5 @@ export function serveMetrics(
   stack.use(serveHttp({ address, metrics: () => renderMetrics(metrics()), unhealthy }))
 }
 
-export const text = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+export const text = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)

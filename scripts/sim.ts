@@ -1,11 +1,12 @@
 /**
- * Runs the simulator from the command line: many seeds in several processes, or one seed with its trace.
+ * Runs the simulator from the command line: many seeds in several processes, or one seed with its
+ * trace.
  *
  *   bun scripts/sim.ts --seeds 2000 --from 1 [--workers 2] [--mutation NAME] [--seconds N]
  *   bun scripts/sim.ts --seed N [--trace]
  *
- * Ends with 1 when a promise was broken, or when some event code or step kind was never seen in a run of at least `coverageFrom`
- * seeds. Prints one line per broken seed that reproduces it.
+ * Ends with 1 when a promise was broken, or when some event code or step kind was never seen in a
+ * run of at least `coverageFrom` seeds. Prints one line per broken seed that reproduces it.
  */
 import { parseArgs } from "node:util"
 import { merge, missing } from "#test/sim/coverage.ts"
@@ -34,7 +35,13 @@ const coverageFrom = 1_000
 
 /** What a worker writes on its standard output, one line each. */
 type Report =
-  | { readonly kind: "broken"; readonly seed: number; readonly promise: string; readonly what: string; readonly tail: string }
+  | {
+      readonly kind: "broken"
+      readonly seed: number
+      readonly promise: string
+      readonly what: string
+      readonly tail: string
+    }
   | {
       readonly kind: "end"
       readonly seeds: number
@@ -79,7 +86,8 @@ async function work(): Promise<void> {
   const started = performance.now()
   let [done, faults, minutes, acknowledged, thin, broken] = [0, 0, 0, 0, 0, 0]
   for (let seed = from; seed < from + seeds; seed += step) {
-    if (Number(values.seconds) > 0 && performance.now() - started > Number(values.seconds) * 1000) break
+    if (Number(values.seconds) > 0 && performance.now() - started > Number(values.seconds) * 1000)
+      break
     const result = runSeed(seed)
     merge(coverage, result.coverage)
     done++
@@ -117,7 +125,8 @@ async function many(): Promise<number> {
       continue
     }
     merge(coverage, report.coverage)
-    for (const key of ["seeds", "faults", "minutes", "acknowledged", "thin"] as const) total[key] += report[key]
+    for (const key of ["seeds", "faults", "minutes", "acknowledged", "thin"] as const)
+      total[key] += report[key]
   }
   const seconds = (performance.now() - started) / 1000
   console.log(
@@ -134,11 +143,18 @@ async function worker(index: number, workers: number): Promise<readonly Report[]
   const args = ["--worker", "--from", String(from), "--seeds", String(Number(values.seeds) - index)]
   args.push("--step", String(workers), "--seconds", values.seconds, "--stop", values.stop)
   if (values.mutation !== undefined) args.push("--mutation", values.mutation)
-  const child = Bun.spawn([process.execPath, import.meta.path, ...args], { stdout: "pipe", stderr: "inherit" })
+  const child = Bun.spawn([process.execPath, import.meta.path, ...args], {
+    stdout: "pipe",
+    stderr: "inherit",
+  })
   const text = await new Response(child.stdout).text()
-  if ((await child.exited) !== 0) throw new Error(`a worker of seeds from ${from} on ended with an error`)
+  if ((await child.exited) !== 0)
+    throw new Error(`a worker of seeds from ${from} on ended with an error`)
   // Our own lines, from our own process.
-  return text.trim().split("\n").map((line) => JSON.parse(line) as Report)
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Report)
 }
 
 if (values.worker) await work()

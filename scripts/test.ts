@@ -1,11 +1,12 @@
 /**
- * Runs the suites, one after the other: they start real servers and measure time, and two cores are all there may be. Ends with
- * the line `N passed, N failed`, summed over all, and exit code 1 when anything failed.
+ * Runs the suites, one after the other: they start real servers and measure time, and two cores are
+ * all there may be. Ends with the line `N passed, N failed`, summed over all, and exit code 1 when
+ * anything failed.
  *
  *   bun scripts/test.ts [SUITE…]
  *
- * Counts come from bun's own report. A suite that ends badly without a failed test (a crash, a leak that hangs it) counts as
- * one failure, so nothing red can look green.
+ * Counts come from bun's own report. A suite that ends badly without a failed test (a crash, a leak
+ * that hangs it) counts as one failure, so nothing red can look green.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
@@ -61,7 +62,8 @@ async function run(suite: Suite): Promise<Count> {
 function read(report: string): Count {
   if (!existsSync(report)) return { passed: 0, failed: 0 }
   const head = /<testsuites [^>]*>/.exec(readFileSync(report, "utf8"))?.[0] ?? ""
-  const number = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0)
+  const number = (name: string): number =>
+    Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0)
   const failed = number("failures")
   return { passed: number("tests") - failed - number("skipped"), failed }
 }
@@ -69,7 +71,9 @@ function read(report: string): Count {
 const wanted = process.argv.slice(2)
 const unknown = wanted.filter((name) => !suites.some((suite) => suite.name === name))
 if (unknown.length > 0) {
-  console.log(`no such suite: ${unknown.join(", ")}; there are ${suites.map(({ name }) => name).join(", ")}`)
+  console.log(
+    `no such suite: ${unknown.join(", ")}; there are ${suites.map(({ name }) => name).join(", ")}`,
+  )
   process.exit(2)
 }
 mkdirSync(reports, { recursive: true })

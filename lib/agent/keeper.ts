@@ -67,8 +67,8 @@ const publishingLoop = (keeper: Keeper, signal: AbortSignal): Promise<void> =>
   )
 
 /**
- * While a primary is revoked the leader waits for positions younger than the fence (W2), and nobody but the leader knows when that
- * is: so they come often.
+ * While a primary is revoked the leader waits for positions younger than the fence (W2), and nobody
+ * but the leader knows when that is: so they come often.
  */
 const beat = ({ view, sleepInterval }: Keeper): Millis =>
   view?.data?.cluster.status.primaryRevoked === true

@@ -1,8 +1,9 @@
 /**
- * What the loops share: a bell that wakes them, and the one place where a round's trouble is caught.
+ * What the loops share: a bell that wakes them, and the one place where a round's trouble is
+ * caught.
  *
- * A loop sleeps until its interval is over or the bell rings (a store watch, a process that ended). The bell remembers a ring that
- * came while the loop was busy, so nothing is slept over.
+ * A loop sleeps until its interval is over or the bell rings (a store watch, a process that ended).
+ * The bell remembers a ring that came while the loop was busy, so nothing is slept over.
  */
 import type { Millis } from "#base/brand.ts"
 import { type EventField, event } from "#model/events.ts"
@@ -11,7 +12,10 @@ import type { Log } from "#port/log.ts"
 
 export interface Bell {
   ring(): void
-  /** Resolves at the next ring (or at once when it rang since the last wait), at the latest after `ms`. */
+  /**
+   * Resolves at the next ring (or at once when it rang since the last wait), at the latest after
+   * `ms`.
+   */
   wait(clock: Clock, ms: Millis, signal: AbortSignal): Promise<void>
 }
 
@@ -42,8 +46,9 @@ export function bell(): Bell {
 }
 
 /**
- * Runs `round` again and again until `signal` aborts; then resolves. A round that throws is reported as one event and followed by
- * the next after its pause: the loop itself never ends by an error.
+ * Runs `round` again and again until `signal` aborts; then resolves. A round that throws is
+ * reported as one event and followed by the next after its pause: the loop itself never ends by an
+ * error.
  */
 export async function forever(
   round: () => Promise<void>,
@@ -66,7 +71,10 @@ export async function forever(
   }
 }
 
-/** Store trouble is expected and has its own code; everything else is a surprise and says where it came from. */
+/**
+ * Store trouble is expected and has its own code; everything else is a surprise and says where it
+ * came from.
+ */
 function report(log: Log, error: unknown): void {
   const fields: Record<string, EventField> = {
     error: error instanceof Error ? error.message : String(error),

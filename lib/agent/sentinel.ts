@@ -1,9 +1,10 @@
 /**
  * The sentinel's loop: read, watch, and when leading decide and write. It decides nothing itself.
  *
- * Every sentinel reads all the time, so that its memory is warm when it becomes the leader. A decision is sent only while its
- * snapshot is young (W4); memory and events of the deciding part move only when the write was committed, and a write without an answer is
- * recognised by its nonce at the next read (W5).
+ * Every sentinel reads all the time, so that its memory is warm when it becomes the leader. A
+ * decision is sent only while its snapshot is young (W4); memory and events of the deciding part
+ * move only when the write was committed, and a write without an answer is recognised by its nonce
+ * at the next read (W5).
  */
 import { type Millis, type Time, millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
@@ -144,7 +145,10 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
     published = mono
   }
 
-  /** The unanswered write was applied when its nonce is in the document; otherwise it was not, or is overwritten. */
+  /**
+   * The unanswered write was applied when its nonce is in the document; otherwise it was not, or is
+   * overwritten.
+   */
   function settleUnanswered(data: ClusterData): void {
     if (unanswered !== null && data.cluster.status.writer === unanswered.nonce) {
       const { failedInit, said, writtenAt } = unanswered.memory

@@ -1,6 +1,7 @@
 /**
- * Assertions are on in production: a broken invariant ends the work in hand before anything is written.
- * They are for what must never be; what may happen is returned or thrown as an ordinary error.
+ * Assertions are on in production: a broken invariant ends the work in hand before anything is
+ * written. They are for what must never be; what may happen is returned or thrown as an ordinary
+ * error.
  */
 export class AssertionError extends Error {
   override readonly name = "AssertionError"

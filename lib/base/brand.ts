@@ -1,8 +1,8 @@
 /**
  * Brands: strings, numbers and bigints that no function accepts by mistake.
  *
- * A brand exists only in the type system. Values are minted in `lib/model` schemas and in the parsers of this folder,
- * nowhere else; everywhere else a branded value is passed on.
+ * A brand exists only in the type system. Values are minted in `lib/model` schemas and in the
+ * parsers of this folder, nowhere else; everywhere else a branded value is passed on.
  */
 declare const brand: unique symbol
 export type Brand<T, Name extends string> = T & { readonly [brand]: Name }
@@ -11,12 +11,14 @@ export type Brand<T, Name extends string> = T & { readonly [brand]: Name }
 export type Millis = Brand<number, "Millis">
 export const millis = (n: number): Millis => n as Millis
 
-/** An instant as RFC 3339 text with up to nine fractional digits, kept exactly as it was written. */
+/**
+ * An instant as RFC 3339 text with up to nine fractional digits, kept exactly as it was written.
+ */
 export type Time = Brand<string, "Time">
 
 /**
- * Two clocks, always passed in. `mono` measures (CLOCK_BOOTTIME, it runs while a machine sleeps, and is the same for every
- * process of the machine); `wall` dates and decides nothing.
+ * Two clocks, always passed in. `mono` measures (CLOCK_BOOTTIME, it runs while a machine sleeps,
+ * and is the same for every process of the machine); `wall` dates and decides nothing.
  */
 export interface Now {
   readonly mono: Millis

@@ -1,12 +1,14 @@
 /**
  * Go's durations: a 64-bit number of nanoseconds, written as `1h2m3.5s` (reference 2.4).
  *
- * Parsing and printing follow Go's time package to the letter, because both sides of a mixed cluster rewrite each other's
- * documents. Texts of errors are Go's too; scripts match on them.
+ * Parsing and printing follow Go's time package to the letter, because both sides of a mixed
+ * cluster rewrite each other's documents. Texts of errors are Go's too; scripts match on them.
  */
 import { type Brand, type Millis, millis } from "./brand.ts"
 
-/** A span of time in nanoseconds, exact. Specifications hold these; code that waits uses `Millis`. */
+/**
+ * A span of time in nanoseconds, exact. Specifications hold these; code that waits uses `Millis`.
+ */
 export type Duration = Brand<bigint, "Duration">
 
 const nanos = (n: bigint): Duration => n as Duration
@@ -78,7 +80,10 @@ function decimal(n: bigint, digits: number): string {
   return fraction === "" ? `${n / scale}` : `${n / scale}.${fraction}`
 }
 
-/** Go's %q for the texts that occur here: quotes and backslashes escaped, controls as \xNN, the rest as it is. */
+/**
+ * Go's %q for the texts that occur here: quotes and backslashes escaped, controls as \xNN, the rest
+ * as it is.
+ */
 function quote(text: string): string {
   const escaped = text.replace(/["\\]/g, "\\$&").replace(/[\u0000-\u001f\u007f]/g, (c) => {
     const named: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }

@@ -1,5 +1,6 @@
 /**
- * Log sequence numbers: positions in the write-ahead log, 64 bits, so bigint (PostgreSQL documentation, section 8.20).
+ * Log sequence numbers: positions in the write-ahead log, 64 bits, so bigint (PostgreSQL
+ * documentation, section 8.20).
  */
 import type { Brand } from "./brand.ts"
 

@@ -1,6 +1,7 @@
 /**
- * Comparators with a tie-break. Nothing in this code base depends on the order of a map: whatever is iterated in a decision
- * is sorted by one of these first (a whole class of Go stolon's defects came from random map order, D-25).
+ * Comparators with a tie-break. Nothing in this code base depends on the order of a map: whatever
+ * is iterated in a decision is sorted by one of these first (a whole class of Go stolon's defects
+ * came from random map order, D-25).
  */
 export type Order<T> = (a: T, b: T) => number
 

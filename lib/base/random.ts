@@ -1,6 +1,6 @@
 /**
- * Chance as an argument. A brain gets a seed and draws from `generator(seed)`; the seed comes from floor 3 (real entropy) or
- * from the simulator, so every run can be repeated.
+ * Chance as an argument. A brain gets a seed and draws from `generator(seed)`; the seed comes from
+ * floor 3 (real entropy) or from the simulator, so every run can be repeated.
  */
 export interface Random {
   /** A number in [0, 1). */
@@ -11,7 +11,10 @@ export interface Random {
   readonly uid: () => string
 }
 
-/** mulberry32: 32 bits of state, good enough to spread choices and to name things; never for secrets. */
+/**
+ * mulberry32: 32 bits of state, good enough to spread choices and to name things; never for
+ * secrets.
+ */
 export function generator(seed: number): Random {
   let state = seed >>> 0
   const word = (): number => {

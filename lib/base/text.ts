@@ -1,6 +1,9 @@
 /** Small words about text that several floors need. */
 
-/** The candidate nearest to `word` by edit distance, or null when none is near enough to be a slip of the fingers. */
+/**
+ * The candidate nearest to `word` by edit distance, or null when none is near enough to be a slip
+ * of the fingers.
+ */
 export function nearest(word: string, candidates: readonly string[]): string | null {
   let best: string | null = null
   let bestDistance = Math.max(1, Math.floor(word.length / 3)) + 1

@@ -1,5 +1,6 @@
 /**
- * Flags of `stolon dev`, the whole cluster in one command on one machine. It brings its own store, so it takes no store flags.
+ * Flags of `stolon dev`, the whole cluster in one command on one machine. It brings its own store,
+ * so it takes no store flags.
  */
 import { portRule } from "./common.ts"
 import { command, table } from "./flag.ts"
@@ -94,7 +95,10 @@ export const devCommand = command({
   goVersion: false,
   examples: [
     { line: "stolon dev", doc: "three PostgreSQL, two sentinels, a proxy on port 5432" },
-    { line: "stolon dev --store-backend etcdv3 --sync", doc: "on etcd, commits wait for a standby" },
+    {
+      line: "stolon dev --store-backend etcdv3 --sync",
+      doc: "on etcd, commits wait for a standby",
+    },
     { line: "stolon dev --dir /tmp/try --port 6000", doc: "another one beside it" },
   ],
 })

@@ -1,6 +1,7 @@
 /**
- * What happened between two looks at a cluster, in lines for people: the progress of `stolon dev` and its only output where
- * there is no terminal. A function of two values; nothing that did not change is told again.
+ * What happened between two looks at a cluster, in lines for people: the progress of `stolon dev`
+ * and its only output where there is no terminal. A function of two values; nothing that did not
+ * change is told again.
  */
 import type { KeeperUID } from "#model/ids.ts"
 import type { Facts, Member } from "./status.ts"
@@ -41,7 +42,8 @@ function summary(member: Member): string {
   const state = stateOf(member).replace(/\s*\d+\s*%.*/, "")
   const steady = state.startsWith("applying ") ? "running" : state
   if (member.role === "none") return steady
-  const timeline = member.timeline === null || member.work !== null ? "" : `, timeline ${member.timeline}`
+  const timeline =
+    member.timeline === null || member.work !== null ? "" : `, timeline ${member.timeline}`
   return `${member.role}, ${steady}${timeline}`
 }
 

@@ -1,6 +1,7 @@
 /**
- * What `stolon dev` shows on a terminal: who is who, what is being waited for, how to connect and how to break it. A function of
- * the facts of `status` and of what the supervisor knows of its processes.
+ * What `stolon dev` shows on a terminal: who is who, what is being waited for, how to connect and
+ * how to break it. A function of the facts of `status` and of what the supervisor knows of its
+ * processes.
  *
  * Every command shown can be pasted as it is: pids and paths are the real ones at that moment.
  */
@@ -62,7 +63,17 @@ function headline({ facts, ready }: Scene, paint: Paint): string {
   return `${paint.bold(`Cluster ${facts.clusterName}`)}: ${mode} replication, ${state}`
 }
 
-const titles = ["KEEPER", "ROLE", "STATE", "TL", "POSITION", "LAG", "ADDRESS", "PG PID", "KEEPER PID"]
+const titles = [
+  "KEEPER",
+  "ROLE",
+  "STATE",
+  "TL",
+  "POSITION",
+  "LAG",
+  "ADDRESS",
+  "PG PID",
+  "KEEPER PID",
+]
 const memberRows = ({ facts, keepers }: Scene): readonly (readonly string[])[] => [
   titles,
   ...facts.members.map((member) => [
@@ -98,15 +109,17 @@ function commandRows(scene: Scene): readonly (readonly string[])[] {
   return wide(rows)
 }
 
-/** Long commands have their explanation, if any, behind them anyway; columns are for the short ones. */
+/**
+ * Long commands have their explanation, if any, behind them anyway; columns are for the short ones.
+ */
 const wide = (rows: readonly (readonly [string, string, string])[]): readonly string[][] =>
-  rows.map(([head, line, doc]) => [head.padEnd(8), doc === "" ? line : `${line.padEnd(28)}  ${doc}`])
+  rows.map(([head, line, doc]) => [
+    head.padEnd(8),
+    doc === "" ? line : `${line.padEnd(28)}  ${doc}`,
+  ])
 
 /** Commands that break something, most harmless first. */
-function breakages(
-  { keepers }: Scene,
-  primary: Member,
-): readonly (readonly [string, string])[] {
+function breakages({ keepers }: Scene, primary: Member): readonly (readonly [string, string])[] {
   const pids = keepers.get(primary.keeper)
   if (pids === undefined || pids.postgres === null || pids.keeper === null) return []
   const { keeper, guardian, postgres } = pids
@@ -114,6 +127,9 @@ function breakages(
   return [
     [`kill -9 ${postgres}`, "the primary's PostgreSQL dies: it starts again in place"],
     [`kill -9 ${node}`, "its whole node dies: a standby takes over, the node is back after 8 s"],
-    [`kill -STOP ${keeper}`, `its keeper hangs: PostgreSQL is stopped, a standby takes over (kill -CONT ${keeper})`],
+    [
+      `kill -STOP ${keeper}`,
+      `its keeper hangs: PostgreSQL is stopped, a standby takes over (kill -CONT ${keeper})`,
+    ],
   ]
 }

@@ -65,8 +65,8 @@ export function planResync(world: World): Outline {
 export const makeRoom = ({ want }: World): Step => stop(`DB ${want.db.uid} is to be copied`)
 
 /**
- * Whether it is worth beginning. A copy that runs is not given up because the other side's keeper was
- * silent for a moment: when the source is really gone, the copy fails by itself.
+ * Whether it is worth beginning. A copy that runs is not given up because the other side's keeper
+ * was silent for a moment: when the source is really gone, the copy fails by itself.
  */
 const reachable = ({ memory }: World, { status }: DB, step: StepKind): boolean =>
   status.healthy || memory.working === step

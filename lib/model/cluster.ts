@@ -1,8 +1,10 @@
 /**
- * Cluster data: the one document that everybody reads and only the leader and `ctl` write (G1, reference 3.4).
+ * Cluster data: the one document that everybody reads and only the leader and `ctl` write (G1,
+ * reference 3.4).
  *
- * A document that lacks what every component needs (`cluster`, its spec, `proxy`, maps) is refused here, at the border, with the
- * path of what is wrong: Go's programs crash on such documents, ours keep the last good view (D-23, D-79).
+ * A document that lacks what every component needs (`cluster`, its spec, `proxy`, maps) is refused
+ * here, at the border, with the path of what is wrong: Go's programs crash on such documents, ours
+ * keep the last good view (D-23, D-79).
  */
 import type { Json } from "./json.ts"
 import {
@@ -52,7 +54,8 @@ export const ClusterStatus = struct({
   currentGeneration: omit(count<Generation>()),
   phase: omit(word("initializing", "normal")),
   master: omit(id<DBUID>()),
-  // extensions (protocol part 8); a Go leader drops them, the rules of part 3 say why that is harmless
+  // extensions (protocol part 8); a Go leader drops them, the rules of part 3 say why that is
+  // harmless
   primaryEpoch: omit(id<Epoch>(), "new with every promotion and reinstatement"),
   primaryRevoked: omit(flag, "W1: the primary may not acknowledge writes any more"),
   electable: maybe(list(id<DBUID>()), "O3: DBs that may be promoted"),
@@ -179,8 +182,8 @@ export const formatVersion = 1
 export class FormatError extends DocumentError {}
 
 /**
- * Decodes the value of the clusterdata key. JSON null is legal and means "no cluster data" (G10). Throws `JsonError`,
- * `FormatError` or `DocumentError`.
+ * Decodes the value of the clusterdata key. JSON null is legal and means "no cluster data" (G10).
+ * Throws `JsonError`, `FormatError` or `DocumentError`.
  */
 export function decodeClusterData(source: string): ClusterData | null {
   const json = parseJson(source)
@@ -238,7 +241,10 @@ export function newClusterData(uid: ClusterUID, spec: Spec, now: Time): ClusterD
 export const emptyDB: DB = decodeJson(DB, {})
 export const emptyKeeper: Keeper = decodeJson(Keeper, {})
 
-/** A primary by its spec: role master, or the top of a standby cluster, which follows an external primary (5.5). */
+/**
+ * A primary by its spec: role master, or the top of a standby cluster, which follows an external
+ * primary (5.5).
+ */
 export const isMasterType = (db: DB): boolean =>
   db.spec.role === "master" ||
   (db.spec.role === "standby" && db.spec.followConfig?.type === "external")
@@ -247,5 +253,8 @@ export const isMasterType = (db: DB): boolean =>
 export const dbOfKeeper = (data: ClusterData, keeper: KeeperUID): DB | undefined =>
   [...data.dbs.values()].find((db) => db.spec.keeperUID === keeper)
 
-/** True when our leader looks after this view: then `primaryRevoked` and `primaryEpoch` mean what they say. */
+/**
+ * True when our leader looks after this view: then `primaryRevoked` and `primaryEpoch` mean what
+ * they say.
+ */
 export const isLedByUs = (data: ClusterData): boolean => data.cluster.status.primaryEpoch !== ""

@@ -1,12 +1,15 @@
 /**
  * Documents as valibot schemas that also know how Go encodes them.
  *
- * `struct({...})` takes the fields in Go's struct order; from that one table come the TypeScript type, decoding (keys matched
- * without case, G3; null means zero, as in Go) and encoding (which zero values are left out, reference 3.4). Keys that no field
- * names are kept on the value and written back after the known ones, sorted: a newer version's fields survive our rewrite (G2).
+ * `struct({...})` takes the fields in Go's struct order; from that one table come the TypeScript
+ * type, decoding (keys matched without case, G3; null means zero, as in Go) and encoding (which
+ * zero values are left out, reference 3.4). Keys that no field names are kept on the value and
+ * written back after the known ones, sorted: a newer version's fields survive our rewrite (G2).
  *
- * A decoded value is a plain readonly object: change it with spread, encode it, and exactly the changed bytes change.
+ * A decoded value is a plain readonly object: change it with spread, encode it, and exactly the
+ * changed bytes change.
  */
+// oxlint-disable-next-line no-restricted-imports -- compares values, no I/O
 import { isDeepStrictEqual } from "node:util"
 import * as v from "valibot"
 import type { LSN } from "#base/lsn.ts"
@@ -97,12 +100,14 @@ export const text: Kind<string> = simple(v.string("expected a string"), "", (s) 
 /** Text of a closed set; "" is Go's zero and stands for "not set". */
 export const word = <const W extends string>(...words: readonly W[]): Kind<W | ""> =>
   simple(v.picklist(["", ...words], `expected one of ${words.join(", ")}`), "", (s) => s)
-export const id = <B extends string>(): Kind<B> => text as unknown as Kind<B> // brands are minted here
+// brands are minted here
+export const id = <B extends string>(): Kind<B> => text as unknown as Kind<B>
 export const flag: Kind<boolean> = simple(v.boolean("expected true or false"), false, (b) => b)
 export const uint = (bits: 16 | 32 | 64): Kind<number> =>
   integer(0, bits === 64 ? Number.MAX_SAFE_INTEGER : 2 ** bits - 1)
 export const int: Kind<number> = integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
-export const count = <B extends number>(): Kind<B> => int as unknown as Kind<B> // brands are minted here
+// brands are minted here
+export const count = <B extends number>(): Kind<B> => int as unknown as Kind<B>
 
 function integer(min: number, max: number): Kind<number> {
   const schema = v.pipe(
@@ -202,7 +207,10 @@ export function dictionary<K extends string, T>(item: Kind<T>): Kind<ReadonlyMap
 }
 
 const objectSchema = v.custom<JsonObject>((x) => isObject(x as Json), "expected an object")
-/** valibot parses its defaults like input, which a decoded zero is not; so zeros are put in afterwards. */
+/**
+ * valibot parses its defaults like input, which a decoded zero is not; so zeros are put in
+ * afterwards.
+ */
 const nullAsZero = <T>(kind: Kind<T>): v.GenericSchema<unknown, T> => {
   const { zero } = kind
   if (zero === null) return kind.schema
@@ -344,6 +352,9 @@ function shown(input: unknown): string {
 /** Encodes as Go would. */
 export const encode = <T>(kind: Kind<T>, value: T): string => printJson(kind.encode(value))
 
-/** Two values are the same when Go would write the same bytes; equal values need no encoding to know that. */
+/**
+ * Two values are the same when Go would write the same bytes; equal values need no encoding to know
+ * that.
+ */
 export const same = <T>(kind: Kind<T>, a: T, b: T): boolean =>
   a === b || isDeepStrictEqual(a, b) || encode(kind, a) === encode(kind, b)

@@ -1,6 +1,7 @@
 /**
- * Everything that a component may report, one row each: the level it is logged at and what it means. Logs, metrics, documentation
- * and the simulator's coverage derive from this table; tests assert codes, never log text.
+ * Everything that a component may report, one row each: the level it is logged at and what it
+ * means. Logs, metrics, documentation and the simulator's coverage derive from this table; tests
+ * assert codes, never log text.
  */
 export type Level = "debug" | "info" | "warn" | "error"
 
@@ -144,7 +145,9 @@ export const events = {
 export type EventCode = keyof typeof events
 export type EventField = string | number | boolean
 
-/** One thing that happened. `fields` hold names and values for people and for tests; never a secret. */
+/**
+ * One thing that happened. `fields` hold names and values for people and for tests; never a secret.
+ */
 export interface Event {
   readonly code: EventCode
   readonly fields: Readonly<Record<string, EventField>>

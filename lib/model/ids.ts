@@ -1,6 +1,6 @@
 /**
- * Identities. Each is a string that no function takes for another; minted only by the schemas of this folder (and by `uid()`
- * of a seeded generator where a brain names something new).
+ * Identities. Each is a string that no function takes for another; minted only by the schemas of
+ * this folder (and by `uid()` of a seeded generator where a brain names something new).
  */
 import type { Brand } from "#base/brand.ts"
 import type { Random } from "#base/random.ts"
@@ -43,5 +43,8 @@ export const newCluster = (random: Random): ClusterUID => random.uid() as Cluste
 /** The prefix of slots and application names that belong to the keepers (G12). */
 export const slotPrefix = "stolon_"
 export const slotOf = (db: DBUID): string => `${slotPrefix}${db}`
-/** The standby name that never exists: it makes a synchronous primary wait when nobody else is left (5.8). */
+/**
+ * The standby name that never exists: it makes a synchronous primary wait when nobody else is left
+ * (5.8).
+ */
 export const fakeStandby = "stolonfakestandby"

@@ -1,8 +1,9 @@
 /**
- * Infos: what each component publishes of itself under its own key, with a time to live (reference 3.4).
+ * Infos: what each component publishes of itself under its own key, with a time to live (reference
+ * 3.4).
  *
- * Unknown keys are ignored by Go readers and rewritten by nobody but the owner (G2), so our extensions live here: `capabilities`
- * tells others which of our rules this component follows.
+ * Unknown keys are ignored by Go readers and rewritten by nobody but the owner (G2), so our
+ * extensions live here: `capabilities` tells others which of our rules this component follows.
  */
 import {
   type Value,
@@ -93,13 +94,19 @@ export type KeeperInfo = Value<typeof KeeperInfo>
 export type SentinelInfo = Value<typeof SentinelInfo>
 export type ProxyInfo = Value<typeof ProxyInfo>
 
-/** What a component may advertise. A behaviour that a Go component could misread is used only towards those who do. */
+/**
+ * What a component may advertise. A behaviour that a Go component could misread is used only
+ * towards those who do.
+ */
 export const capabilities = {
   /** keeper: stops a revoked primary and publishes a certificate. */
   certificate: "certificate",
   /** keeper: runs as primary only the DB that `cluster.status.master` names. */
   obeysMaster: "obeys-master",
-  /** proxy: forwards by no view older than the timeout that it publishes, counted from the start of the read. */
+  /**
+   * proxy: forwards by no view older than the timeout that it publishes, counted from the start of
+   * the read.
+   */
   boundedView: "bounded-view",
 } as const
 

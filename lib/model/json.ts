@@ -1,9 +1,10 @@
 /**
  * JSON as Go writes it, with exact numbers.
  *
- * `JSON.parse` rounds above 2^53; positions in the log do not fit. Integers beyond the safe range become bigint, other numbers
- * that a double cannot hold keep their text. Printing follows Go's encoding/json: compact, `<`, `>`, `&`, U+2028 and U+2029
- * escaped (reference 3.4). Nothing here knows a schema; that is `codec.ts`.
+ * `JSON.parse` rounds above 2^53; positions in the log do not fit. Integers beyond the safe range
+ * become bigint, other numbers that a double cannot hold keep their text. Printing follows Go's
+ * encoding/json: compact, `<`, `>`, `&`, U+2028 and U+2029 escaped (reference 3.4). Nothing here
+ * knows a schema; that is `codec.ts`.
  */
 export type Json =
   | null
@@ -59,7 +60,10 @@ export function printJson(value: Json): string {
     .join(",")}}`
 }
 
-/** Prints as Go's MarshalIndent does, with one tab per level; empty lists and objects stay on one line. */
+/**
+ * Prints as Go's MarshalIndent does, with one tab per level; empty lists and objects stay on one
+ * line.
+ */
 export function printJsonIndented(value: Json, indent = ""): string {
   const deeper = `${indent}\t`
   if (isArray(value)) {

@@ -1,7 +1,9 @@
 /**
- * What a keeper knows of its own machine at the start of a tick: files, processes, and one look into PostgreSQL.
+ * What a keeper knows of its own machine at the start of a tick: files, processes, and one look
+ * into PostgreSQL.
  *
- * A value, read once (`Postgres.observe`), given to the pure plan. The simulator's model PostgreSQL makes the same value.
+ * A value, read once (`Postgres.observe`), given to the pure plan. The simulator's model PostgreSQL
+ * makes the same value.
  */
 import type { LSN } from "#base/lsn.ts"
 import type { BinaryVersion, TimelineHistory } from "./cluster.ts"
@@ -14,7 +16,9 @@ export interface KeeperState {
   readonly clusterUID: ClusterUID
 }
 
-/** The file `dbstate`, as Go has it (4.1). `initializing` = an init or copy for `uid` is in flight. */
+/**
+ * The file `dbstate`, as Go has it (4.1). `initializing` = an init or copy for `uid` is in flight.
+ */
 export interface DBState {
   readonly uid: DBUID
   readonly generation: Generation
@@ -23,8 +27,8 @@ export interface DBState {
 }
 
 /**
- * The file `stolon-work`, ours: names a directory that is half done, so that PostgreSQL is never started in it (N3). Fsynced before the
- * work begins, removed after it ended.
+ * The file `stolon-work`, ours: names a directory that is half done, so that PostgreSQL is never
+ * started in it (N3). Fsynced before the work begins, removed after it ended.
  */
 export type Mark =
   /** `postgres/` is being initialised: it holds nothing that anybody needs. */
@@ -92,7 +96,10 @@ export type Server =
       readonly syncStandbys: readonly DBUID[]
       /** A standby's WAL receiver is connected. */
       readonly streaming: boolean
-      /** The value of `stolon.revision` that new sessions see: which generated configuration is loaded. */
+      /**
+       * The value of `stolon.revision` that new sessions see: which generated configuration is
+       * loaded.
+       */
       readonly revision: string
       readonly pendingRestart: boolean
       readonly slots: readonly Slot[]

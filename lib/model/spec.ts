@@ -1,8 +1,9 @@
 /**
  * The cluster specification: what an operator asks for (reference section 2).
  *
- * One table gives type, default, text for help, and Go's encoding. What the user typed is stored as typed; defaults are applied on
- * reading (`withDefaults`), so that a later version may better a default. Rules across fields are in `validation.ts`.
+ * One table gives type, default, text for help, and Go's encoding. What the user typed is stored as
+ * typed; defaults are applied on reading (`withDefaults`), so that a later version may better a
+ * default. Rules across fields are in `validation.ts`.
  */
 import { type Duration, duration } from "#base/duration.ts"
 import {
@@ -161,7 +162,10 @@ export function withDefaults(spec: Spec): FullSpec {
   }
 }
 
-/** What a new cluster gets besides the user's own words when `stolon` (not Go's name) initialises it (protocol part 8). */
+/**
+ * What a new cluster gets besides the user's own words when `stolon` (not Go's name) initialises it
+ * (protocol part 8).
+ */
 export const recommended: Partial<Spec> = {
   failInterval: seconds(3),
   sleepInterval: seconds(1),

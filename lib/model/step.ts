@@ -1,6 +1,7 @@
 /**
- * What a keeper can do to its machine: one kind a step, small enough that a crash between two of them leaves something the next
- * plan understands. Steps are idempotent. The table says which destroy something and which take long.
+ * What a keeper can do to its machine: one kind a step, small enough that a crash between two of
+ * them leaves something the next plan understands. Steps are idempotent. The table says which
+ * destroy something and which take long.
  */
 import type { LSN } from "#base/lsn.ts"
 import type { Millis } from "#base/brand.ts"
@@ -9,7 +10,10 @@ import type { Certificate } from "./info.ts"
 import type { ConfigFiles, DBState, KeeperState, Mark } from "./local.ts"
 import type { NewConfig } from "./spec.ts"
 
-/** Why something is destroyed: a closed list, so that every destruction in the code can be found by its reason. */
+/**
+ * Why something is destroyed: a closed list, so that every destruction in the code can be found by
+ * its reason.
+ */
 export type Reason =
   | "a new cluster begins here" // initMode new
   | "the cluster is restored from a backup" // initMode pitr
@@ -23,7 +27,10 @@ export type Step =
   | { readonly kind: "save-db"; readonly state: DBState }
   | { readonly kind: "mark"; readonly mark: Mark }
   | { readonly kind: "unmark" }
-  /** Stops PostgreSQL, fast, then by force after `escalateAfter`. `checkpoint` first makes the stop short (D-44). */
+  /**
+   * Stops PostgreSQL, fast, then by force after `escalateAfter`. `checkpoint` first makes the stop
+   * short (D-44).
+   */
   | {
       readonly kind: "stop"
       readonly why: string
@@ -34,7 +41,10 @@ export type Step =
   | { readonly kind: "discard-side"; readonly reason: Reason }
   /** Removes `postgres/`. Only for what is marked as half initialised. */
   | { readonly kind: "discard-data"; readonly reason: Reason }
-  /** Renames `postgres/` to `postgres.aside-<time>` (N3); moves its content when it is a mount point. */
+  /**
+   * Renames `postgres/` to `postgres.aside-<time>` (N3); moves its content when it is a mount
+   * point.
+   */
   | { readonly kind: "set-aside"; readonly reason: Reason }
   | { readonly kind: "remove-asides"; readonly names: readonly string[]; readonly reason: Reason }
   /** initdb into `postgres.new/`. */
@@ -50,8 +60,8 @@ export type Step =
   | { readonly kind: "rewind"; readonly source: Source }
   | { readonly kind: "write-config"; readonly files: ConfigFiles }
   /**
-   * pg_hba.conf and the signal files alone, before a start with a temporary configuration: the instance's own postgresql.conf stays, its
-   * parameters are still to be captured.
+   * pg_hba.conf and the signal files alone, before a start with a temporary configuration: the
+   * instance's own postgresql.conf stays, its parameters are still to be captured.
    */
   | { readonly kind: "prepare"; readonly hba: string; readonly signal: ConfigFiles["signal"] }
   /** `temporary`: with the initialisation's own file, which includes postgresql.conf (4.2). */
@@ -87,7 +97,10 @@ export interface Source {
 interface Traits {
   /** Something is gone afterwards. */
   readonly destructive: boolean
-  /** May take longer than a tick: runs beside the loop and is aborted when the plan no longer begins with it. */
+  /**
+   * May take longer than a tick: runs beside the loop and is aborted when the plan no longer begins
+   * with it.
+   */
   readonly long: boolean
 }
 const quick: Traits = { destructive: false, long: false }

@@ -1,6 +1,7 @@
 /**
- * Rules across the fields of a specification, in Go's order and with Go's texts (reference 2.2): the first that fails is the
- * answer. Every component applies them on every read, so a document that breaks one is not acted upon.
+ * Rules across the fields of a specification, in Go's order and with Go's texts (reference 2.2):
+ * the first that fails is the answer. Every component applies them on every read, so a document
+ * that breaks one is not acted upon.
  */
 import type { Spec } from "./spec.ts"
 import { withDefaults } from "./spec.ts"

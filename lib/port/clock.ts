@@ -1,6 +1,6 @@
 /**
- * Time as agents see it. The real one stands on CLOCK_BOOTTIME (`lib/system/clock.ts`), the simulator's on a virtual clock;
- * an agent that follows this port runs on either without knowing.
+ * Time as agents see it. The real one stands on CLOCK_BOOTTIME (`lib/system/clock.ts`), the
+ * simulator's on a virtual clock; an agent that follows this port runs on either without knowing.
  */
 import type { Millis, Now } from "#base/brand.ts"
 

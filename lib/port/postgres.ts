@@ -1,6 +1,7 @@
 /**
- * The local PostgreSQL and its files as the keeper's agent sees them. `lib/postgres` implements it with the real thing, the
- * simulator with a model; one script (`test/sim/model.test.ts`) holds the two against each other.
+ * The local PostgreSQL and its files as the keeper's agent sees them. `lib/postgres` implements it
+ * with the real thing, the simulator with a model; one script (`test/sim/model.test.ts`) holds the
+ * two against each other.
  */
 import type { Millis } from "#base/brand.ts"
 import type { BootUUID } from "#model/ids.ts"
@@ -12,9 +13,14 @@ export interface Postgres extends AsyncDisposable {
   readonly boot: BootUUID
   readonly adopted: boolean
   observe(signal: AbortSignal): Promise<Local>
-  /** Carries one step out. `progress` hears how far a long one is. Throws when it failed; it may then be half done. */
+  /**
+   * Carries one step out. `progress` hears how far a long one is. Throws when it failed; it may
+   * then be half done.
+   */
   run(step: Step, progress: (text: string) => void, signal: AbortSignal): Promise<void>
-  /** "The keeper is here": PostgreSQL may run for another `deadline` (guardian, protocol part 1). */
+  /**
+   * "The keeper is here": PostgreSQL may run for another `deadline` (guardian, protocol part 1).
+   */
   hold(deadline: Millis, signal: AbortSignal): Promise<void>
   /** Calls back when something changed by itself: PostgreSQL ended, a signal file vanished. */
   onChange(callback: () => void): void

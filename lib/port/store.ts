@@ -1,9 +1,10 @@
 /**
- * The store as agents see it: domain words, no keys and no bytes. One conformance suite (`test/conformance`) runs against every
- * backend; what it says is the contract.
+ * The store as agents see it: domain words, no keys and no bytes. One conformance suite
+ * (`test/conformance`) runs against every backend; what it says is the contract.
  *
- * Every method ends: each request is bounded by the store's timeout. A store that cannot be reached throws `StoreError`; a
- * document that cannot be used throws too, with code `malformed`, and must never lead to an action on PostgreSQL.
+ * Every method ends: each request is bounded by the store's timeout. A store that cannot be reached
+ * throws `StoreError`; a document that cannot be used throws too, with code `malformed`, and must
+ * never lead to an action on PostgreSQL.
  */
 import type { Brand, Millis } from "#base/brand.ts"
 import type { ClusterData } from "#model/cluster.ts"
@@ -20,8 +21,8 @@ export type Reading =
   | { readonly kind: "absent"; readonly version: Version | null }
 
 /**
- * How a write ended (W5). `unknown`: no answer came in time, it may or may not have been applied, now or later: read again and
- * look for the nonce before memory moves or is dropped.
+ * How a write ended (W5). `unknown`: no answer came in time, it may or may not have been applied,
+ * now or later: read again and look for the nonce before memory moves or is dropped.
  */
 export type Written =
   | { readonly kind: "written"; readonly version: Version }
@@ -37,7 +38,10 @@ export type Expected =
 /** Being the leader, as long as `signal` has not aborted. */
 export interface Leadership {
   readonly signal: AbortSignal
-  /** Hands to `write`: where the backend can, the transaction also compares that this leadership still stands (W4). */
+  /**
+   * Hands to `write`: where the backend can, the transaction also compares that this leadership
+   * still stands (W4).
+   */
   readonly token: string
   /** Gives the office back so that the next candidate need not wait for its expiry. */
   resign(signal: AbortSignal): Promise<void>
@@ -69,12 +73,14 @@ export interface Store extends AsyncDisposable {
   /** The UID of the present leader, null when there is none. */
   leader(signal: AbortSignal): Promise<SentinelUID | null>
   /**
-   * Stands for election and resolves when elected. Throws `StoreError` when the campaign cannot go on; the caller waits and stands again.
+   * Stands for election and resolves when elected. Throws `StoreError` when the campaign cannot go
+   * on; the caller waits and stands again.
    */
   campaign(uid: SentinelUID, signal: AbortSignal): Promise<Leadership>
   /**
-   * Calls `changed` after each change of the cluster data (and, with `infos`, of any info), and once after every reconnect, until `signal`
-   * aborts; then it resolves. It survives reconnects and compaction by itself; a wake-up only, the truth is what `read` says.
+   * Calls `changed` after each change of the cluster data (and, with `infos`, of any info), and
+   * once after every reconnect, until `signal` aborts; then it resolves. It survives reconnects and
+   * compaction by itself; a wake-up only, the truth is what `read` says.
    */
   watch(what: "clusterdata" | "everything", changed: () => void, signal: AbortSignal): Promise<void>
 }

@@ -1,8 +1,9 @@
 /**
  * Who may be promoted, and in which order (protocol W2, T12; defects D-01, D-02, D-09, D-10, D-28).
  *
- * A DB is refused for a named reason or it is a candidate. A pending change of its spec is no reason; a position that is old is: after the
- * fence only what was published since counts, and whoever is alive is waited for. The most advanced wins.
+ * A DB is refused for a named reason or it is a candidate. A pending change of its spec is no
+ * reason; a position that is old is: after the fence only what was published since counts, and
+ * whoever is alive is waited for. The most advanced wins.
  */
 import type { Millis } from "#base/brand.ts"
 import { by, byBigint, byNumber, byText, descending, firstOf } from "#base/order.ts"
@@ -23,14 +24,18 @@ export interface Refusal {
   readonly why: string
 }
 
-/** The furthest first; of equals the one with the smaller uid, so that every leader chooses alike. */
+/**
+ * The furthest first; of equals the one with the smaller uid, so that every leader chooses alike.
+ */
 export const byAdvance = firstOf<DBFact>(
   descending(by((fact) => fact.state?.timelineID ?? 0, byNumber)),
   descending(by((fact) => fact.position, byBigint)),
   by((fact) => fact.uid, byText),
 )
 
-/** @param since Positions seen before this moment do not count; null while nothing is fenced yet. */
+/**
+ * @param since Positions seen before this moment do not count; null while nothing is fenced yet.
+ */
 export function candidates(
   data: ClusterData,
   facts: Facts,

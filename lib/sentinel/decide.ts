@@ -1,9 +1,10 @@
 /**
- * The sentinel's brain: one look at the store in, the next document out (design part 3). No clock, no chance, no I/O; time and a seed
- * are arguments, so every decision can be replayed.
+ * The sentinel's brain: one look at the store in, the next document out (design part 3). No clock,
+ * no chance, no I/O; time and a seed are arguments, so every decision can be replayed.
  *
- * Order: what components report (status.ts), then the primary (primary.ts), the gate (gate.ts), and only with a primary that is healthy and
- * converged the standbys and synchronous names; then specs are derived, generations raised, the step checked and stamped.
+ * Order: what components report (status.ts), then the primary (primary.ts), the gate (gate.ts), and
+ * only with a primary that is healthy and converged the standbys and synchronous names; then specs
+ * are derived, generations raised, the step checked and stamped.
  */
 import type { Now } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
@@ -89,7 +90,10 @@ function serve(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   return inOrder(keepStandbys(primary), keepSync(primary))(gated, round)
 }
 
-/** A view without an epoch was written by Go, or passed through its hands: from here on it is ours (L6). */
+/**
+ * A view without an epoch was written by Go, or passed through its hands: from here on it is ours
+ * (L6).
+ */
 const named = (data: ClusterData, round: Round): ClusterData =>
   data.cluster.status.primaryEpoch === ""
     ? withStatus(data, { primaryEpoch: newEpoch(round.random) })

@@ -1,5 +1,6 @@
 /**
- * Copies the cluster specification into the DBs and stamps what changed: generations, change times, the writer's nonce (reference 5.9, G5).
+ * Copies the cluster specification into the DBs and stamps what changed: generations, change times,
+ * the writer's nonce (reference 5.9, G5).
  */
 import type { Time } from "#base/brand.ts"
 import { sortedValues } from "#base/order.ts"

@@ -1,6 +1,6 @@
 /**
- * Facts: everything the rules ask about keepers, DBs and proxies, computed once a round from snapshot and memory. Rules read these and
- * never raw infos.
+ * Facts: everything the rules ask about keepers, DBs and proxies, computed once a round from
+ * snapshot and memory. Rules read these and never raw infos.
  */
 import { type Millis, type Now, millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
@@ -93,7 +93,10 @@ export function observe(snapshot: Snapshot, memory: Memory, now: Now): Facts {
   }
 }
 
-/** Go adds up to one sleepInterval before its timer starts; a failInterval shorter than two heartbeats would see ghosts. */
+/**
+ * Go adds up to one sleepInterval before its timer starts; a failInterval shorter than two
+ * heartbeats would see ghosts.
+ */
 function silenceLimit(spec: FullSpec): Millis {
   const [fail, sleep] = [toMillis(spec.failInterval), toMillis(spec.sleepInterval)]
   return fail >= 2 * sleep ? fail : millis(fail + 2 * sleep)
@@ -165,7 +168,10 @@ function dbFact(
   }
 }
 
-/** Only our keepers say so in these words; of a Go keeper an empty uid may mean that it has not looked yet. */
+/**
+ * Only our keepers say so in these words; of a Go keeper an empty uid may mean that it has not
+ * looked yet.
+ */
 const holdsNothing = (keeper: KeeperFact): boolean =>
   keeper.alive && keeper.obeys && keeper.info?.postgresState?.uid === ""
 
@@ -204,7 +210,10 @@ function validityOf(own: Reported, primary: DB | null, memory: Memory): Validity
   return diverged(main, own) ? "invalid" : "valid"
 }
 
-/** More than ten reports of one position, behind the primary, whose WAL begins later than what is needed (canSync, 5.5). */
+/**
+ * More than ten reports of one position, behind the primary, whose WAL begins later than what is
+ * needed (canSync, 5.5).
+ */
 function isStarved(
   db: DB,
   state: PostgresState | null,
@@ -219,8 +228,8 @@ function isStarved(
 }
 
 /**
- * A proxy of ours counts its timeout from the beginning of its last good check, which is not later than the publish we saw; clock
- * rates may differ by 5 %. A Go proxy gets twice its timeout (P2).
+ * A proxy of ours counts its timeout from the beginning of its last good check, which is not later
+ * than the publish we saw; clock rates may differ by 5 %. A Go proxy gets twice its timeout (P2).
  */
 function proxyFact(uid: ProxyUID, seen: Seen<ProxyInfo>, { infos }: Snapshot, now: Now): ProxyFact {
   const timeout = seen.info.ProxyTimeout / 1e6
@@ -228,7 +237,8 @@ function proxyFact(uid: ProxyUID, seen: Seen<ProxyInfo>, { infos }: Snapshot, no
     ? 1.05 * timeout
     : 2 * timeout
   const young = now.mono - seen.since <= allowance
-  // A key that is gone was withdrawn by a proxy that had cut, or expired, which takes longer than any timeout (3.1).
+  // A key that is gone was withdrawn by a proxy that had cut, or expired, which takes longer than
+  // any timeout (3.1).
   return { uid, info: seen.info, active: young && infos.proxies.has(uid) }
 }
 

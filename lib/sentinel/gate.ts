@@ -1,6 +1,7 @@
 /**
- * The proxies' gate (G9, W3, N5): opened only to a primary that is healthy, has applied its specification, accepts writes and is the
- * system we know, and only when no proxy can still be forwarding by an older gate (D-04, D-78 never exist here).
+ * The proxies' gate (G9, W3, N5): opened only to a primary that is healthy, has applied its
+ * specification, accepts writes and is the system we know, and only when no proxy can still be
+ * forwarding by an older gate (D-04, D-78 never exist here).
  */
 import { byText, sameSet } from "#base/order.ts"
 import type { DBFact, Facts } from "./facts.ts"
@@ -39,7 +40,10 @@ export const keepGate =
     return withGate(data, { masterDbUid: primary.uid, enabledProxies: enabled })
   }
 
-/** What the primary still lacks. A Go keeper does not publish `inRecovery`; its word for converged is all there is. */
+/**
+ * What the primary still lacks. A Go keeper does not publish `inRecovery`; its word for converged
+ * is all there is.
+ */
 export function unready(primary: DBFact, facts: Facts): string[] {
   const { state, db } = primary
   const missing: string[] = []

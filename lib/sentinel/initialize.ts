@@ -1,6 +1,6 @@
 /**
- * The phase `initializing`: one keeper gets the first DB and brings the data into being (reference 5.6; D-28, D-30, D-31). Standbys and
- * gate come after it.
+ * The phase `initializing`: one keeper gets the first DB and brings the data into being (reference
+ * 5.6; D-28, D-30, D-31). Standbys and gate come after it.
  */
 import { toMillis } from "#base/duration.ts"
 import { type ClusterData, type DB, type DBSpec, emptyDB } from "#model/cluster.ts"
@@ -76,7 +76,10 @@ function firstSpec(keeper: KeeperUID, { facts }: Round): DBSpec {
   return { ...base, role: "standby", followConfig: { ...external(spec), dbuid: noDB } }
 }
 
-/** The first primary works: its own parameters become the cluster's where asked (6.7), and the normal phase begins. */
+/**
+ * The first primary works: its own parameters become the cluster's where asked (6.7), and the
+ * normal phase begins.
+ */
 function finish(data: ClusterData, round: Round, fact: DBFact): ClusterData {
   const { spec } = round.facts
   round.say("cluster.initialized", { db: fact.uid, keeper: fact.keeper.uid })

@@ -1,6 +1,7 @@
 /**
- * What must hold between the document that was read and the one to be written. A broken rule writes nothing and is reported: a
- * decision that cannot explain itself is worse than none. Rules by their number in the protocol.
+ * What must hold between the document that was read and the one to be written. A broken rule writes
+ * nothing and is reported: a decision that cannot explain itself is worse than none. Rules by their
+ * number in the protocol.
  */
 import { sortedValues } from "#base/order.ts"
 import { type ClusterData, DBSpec, Proxy } from "#model/cluster.ts"
@@ -31,7 +32,9 @@ function structure(next: ClusterData): string[] {
   return broken
 }
 
-/** The gate is open only to the primary, and never in the write that revokes or promotes (W1, W2). */
+/**
+ * The gate is open only to the primary, and never in the write that revokes or promotes (W1, W2).
+ */
 function gate(prev: ClusterData, next: ClusterData): string[] {
   const { status } = next.cluster
   const open = next.proxy.spec.masterDbUid

@@ -1,9 +1,11 @@
 /**
  * What a sentinel remembers between rounds, and how watching moves it.
  *
- * Every sentinel watches all the time, so a new leader starts with warm timers (D-27). Only what was *read* moves the watching part:
- * nothing in it refers to a document that may not have been written (D-22). The deciding part (`failedInit`, `said`) moves with a
- * committed write. Silence counts only over time in which this sentinel read the store: after a gap every timer starts again (W6).
+ * Every sentinel watches all the time, so a new leader starts with warm timers (D-27). Only what
+ * was *read* moves the watching part: nothing in it refers to a document that may not have been
+ * written (D-22). The deciding part (`failedInit`, `said`) moves with a committed write. Silence
+ * counts only over time in which this sentinel read the store: after a gap every timer starts again
+ * (W6).
  */
 import type { Millis, Now } from "#base/brand.ts"
 import { millis } from "#base/brand.ts"
@@ -43,7 +45,10 @@ export interface Memory {
   readonly fence: Fence | null
   /** Keepers on which initialisation failed: others go first. Moves with a committed write. */
   readonly failedInit: ReadonlySet<KeeperUID>
-  /** What was last said of a lasting condition, so that it is said once. Moves with a committed write. */
+  /**
+   * What was last said of a lasting condition, so that it is said once. Moves with a committed
+   * write.
+   */
   readonly said: ReadonlyMap<string, string>
   readonly writtenAt: Millis | null
 }
@@ -61,7 +66,10 @@ export interface Fence {
   readonly epoch: Epoch
   /** First read of the revoked view. */
   readonly since: Millis
-  /** First read that proved the old primary ended; null until then. Positions count from here on (W2). */
+  /**
+   * First read that proved the old primary ended; null until then. Positions count from here on
+   * (W2).
+   */
   readonly fencedAt: Millis | null
 }
 
@@ -109,16 +117,14 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
 }
 
 /**
- * Somebody removed these keepers since the last read: what they had published by then may be their last words, so it does not
- * bring them back. The next word does (5.3 R3).
+ * Somebody removed these keepers since the last read: what they had published by then may be their
+ * last words, so it does not bring them back. The next word does (5.3 R3).
  */
 const unheard = (
   keepers: ReadonlyMap<KeeperUID, Seen<KeeperInfo>>,
   removed: (uid: KeeperUID) => boolean,
 ): ReadonlyMap<KeeperUID, Seen<KeeperInfo>> =>
-  new Map(
-    [...keepers].map(([uid, seen]) => [uid, removed(uid) ? { ...seen, heard: false } : seen]),
-  )
+  new Map([...keepers].map(([uid, seen]) => [uid, removed(uid) ? { ...seen, heard: false } : seen]))
 
 const restarted = (memory: Memory, mono: Millis): Memory => ({
   ...memory,
@@ -133,8 +139,9 @@ const mapValues = <K, V>(map: ReadonlyMap<K, V>, change: (value: V) => V): Reado
   new Map([...map].map(([key, value]) => [key, change(value)]))
 
 /**
- * A publisher that vanished stays known with its last info: an expired key proves nothing more than silence does. Whoever
- * has been gone for long is forgotten, so that the map does not grow for ever.
+ * A publisher that vanished stays known with its last info: an expired key proves nothing more than
+ * silence does. Whoever has been gone for long is forgotten, so that the map does not grow for
+ * ever.
  */
 function see<U, Info>(
   before: ReadonlyMap<U, Seen<Info>>,

@@ -1,7 +1,8 @@
 /**
- * The judgement on the primary, and the way from one primary to the next in the order of protocol part 3: close the gate and revoke
- * (W1), wait until the old primary is fenced, choose, promote (W2), and open (gate.ts). Each is a write of its own; a leader that
- * dies in between leaves a document from which the next one goes on.
+ * The judgement on the primary, and the way from one primary to the next in the order of protocol
+ * part 3: close the gate and revoke (W1), wait until the old primary is fenced, choose, promote
+ * (W2), and open (gate.ts). Each is a write of its own; a leader that dies in between leaves a
+ * document from which the next one goes on.
  */
 import { toMillis } from "#base/duration.ts"
 import { byText } from "#base/order.ts"
@@ -63,7 +64,9 @@ function requested(data: ClusterData, facts: Facts, primary: DBFact): Judgement 
     : { kind: "depose", why: "an operator asked for a failover" }
 }
 
-/** A wish that cannot be met is refused at once and with the reason, never kept for later (D-29). */
+/**
+ * A wish that cannot be met is refused at once and with the reason, never kept for later (D-29).
+ */
 export function answerRequest(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   const request = data.cluster.status.failoverRequest
   if (request === undefined || !isServing(data, primary)) return data
@@ -91,7 +94,10 @@ const explain = (refused: readonly { readonly keeper: string; readonly why: stri
 const remedyFor = (primary: DBFact): string =>
   `bring keeper ${primary.keeper.uid} back, or a standby that was in sync`
 
-/** W1: one write closes the gate and revokes; nobody is promoted by it. The epoch stays, so that its certificate counts. */
+/**
+ * W1: one write closes the gate and revokes; nobody is promoted by it. The epoch stays, so that its
+ * certificate counts.
+ */
 export function depose(data: ClusterData, round: Round, primary: DBFact, why: string): ClusterData {
   round.say("primary.failed", { db: primary.uid, keeper: primary.keeper.uid, why })
   round.say("primary.deposed", { db: primary.uid, keeper: primary.keeper.uid })
@@ -103,8 +109,9 @@ export function depose(data: ClusterData, round: Round, primary: DBFact, why: st
 }
 
 /**
- * When the old primary counts as ended without leases (W2, self-fencing off): no proxy sends to it any more, and it has certified, or
- * is silent, or is Go's and will never tell. A keeper that is alive but cannot stop its PostgreSQL is waited for, but not for ever (P5).
+ * When the old primary counts as ended without leases (W2, self-fencing off): no proxy sends to it
+ * any more, and it has certified, or is silent, or is Go's and will never tell. A keeper that is
+ * alive but cannot stop its PostgreSQL is waited for, but not for ever (P5).
  */
 export function settleFence(memory: Memory, data: ClusterData, facts: Facts): Memory {
   const { fence, readAt } = memory
@@ -155,7 +162,10 @@ export function succeed(data: ClusterData, round: Round, primary: DBFact): Clust
   return data
 }
 
-/** Where the log ended by the certificate of this epoch; 0 when it has not certified, or did not stop in good order. */
+/**
+ * Where the log ended by the certificate of this epoch; 0 when it has not certified, or did not
+ * stop in good order.
+ */
 function certifiedEnd({ keeper, db }: DBFact, fence: Fence | null): bigint {
   const certificate = keeper.info?.certificate
   const ofNow = certificate?.epoch === fence?.epoch && certificate?.dbuid === db.uid
@@ -171,8 +181,8 @@ function choose(ready: readonly DBFact[], data: ClusterData): DBFact | undefined
 }
 
 /**
- * W2. The others follow the new primary from the same write on, and it knows them as followers: their slots and its synchronous
- * names are there when it opens (D-38).
+ * W2. The others follow the new primary from the same write on, and it knows them as followers:
+ * their slots and its synchronous names are there when it opens (D-38).
  */
 function promote(data: ClusterData, round: Round, old: DBFact, best: DBFact): ClusterData {
   const { facts } = round
@@ -217,7 +227,10 @@ export function crown(data: ClusterData, facts: Facts, uid: DBUID): ClusterData 
   return withSpec(data, uid, { role: "standby", initMode: "none", followConfig })
 }
 
-/** W7: nobody can take over, so the old primary goes on, in a new epoch that no old certificate speaks of. */
+/**
+ * W7: nobody can take over, so the old primary goes on, in a new epoch that no old certificate
+ * speaks of.
+ */
 function reinstate(data: ClusterData, round: Round, primary: DBFact, why: string): ClusterData {
   round.say("primary.reinstated", { db: primary.uid, keeper: primary.keeper.uid, why })
   round.over("primary.fenced")

@@ -1,6 +1,6 @@
 /**
- * What the reducers of one decision share: the facts, chance, and a place for events. A reducer takes the document as it stands and
- * returns the next one; nothing else of it leaves the decision.
+ * What the reducers of one decision share: the facts, chance, and a place for events. A reducer
+ * takes the document as it stands and returns the next one; nothing else of it leaves the decision.
  */
 import type { Now } from "#base/brand.ts"
 import type { Random } from "#base/random.ts"

@@ -1,6 +1,7 @@
 /**
- * Which standbys the cluster has (N1, N8-N15, N20; defects D-21, D-24, D-25). Runs while the primary is healthy and converged: what is
- * removed here is only an assignment; the keeper keeps the files until a new copy has proved itself (N3).
+ * Which standbys the cluster has (N1, N8-N15, N20; defects D-21, D-24, D-25). Runs while the
+ * primary is healthy and converged: what is removed here is only an assignment; the keeper keeps
+ * the files until a new copy has proved itself (N3).
  */
 import { millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
@@ -29,7 +30,10 @@ function remove(data: ClusterData, round: Round, fact: DBFact, why: string): Clu
   return withoutDB(data, fact.uid)
 }
 
-/** Old primaries once the new one serves, copies with another history, whose WAL is gone (N8-N10), or that are gone themselves. */
+/**
+ * Old primaries once the new one serves, copies with another history, whose WAL is gone (N8-N10),
+ * or that are gone themselves.
+ */
 const removeUseless =
   (primary: DBFact): Reducer =>
   (data, round) => {
@@ -53,7 +57,10 @@ const standbysOf = (data: ClusterData, round: Round, primary: DBFact): DBFact[] 
     (fact) => fact.kind === "standby" && fact.uid !== primary.uid && data.dbs.has(fact.uid),
   )
 
-/** With enough good ones: first who is not good goes, then the good ones above the limit; synchronous ones stay (N13). */
+/**
+ * With enough good ones: first who is not good goes, then the good ones above the limit;
+ * synchronous ones stay (N13).
+ */
 const removeSurplus =
   (primary: DBFact): Reducer =>
   (data, round) => {
@@ -78,7 +85,10 @@ const leastUseful = firstOf<DBFact>(
   descending(byAdvance),
 )
 
-/** Every copy in the making counts, also one that cannot be judged yet (D-24), and the difference never wraps (D-21). */
+/**
+ * Every copy in the making counts, also one that cannot be judged yet (D-24), and the difference
+ * never wraps (D-21).
+ */
 const add =
   (primary: DBFact): Reducer =>
   (data, round) => {
@@ -140,8 +150,8 @@ const follow =
   }
 
 /**
- * Keepers that have been dead for long and hold no DB are forgotten (N1). The document's wall-clock time decides, but only of one
- * that is silent for this sentinel too (D-35).
+ * Keepers that have been dead for long and hold no DB are forgotten (N1). The document's wall-clock
+ * time decides, but only of one that is silent for this sentinel too (D-35).
  */
 export const forgetDead: Reducer = (data, round) => {
   const limit = toMillis(round.facts.spec.deadKeeperRemovalInterval)
@@ -157,7 +167,10 @@ export const forgetDead: Reducer = (data, round) => {
   return keepers.size === data.keepers.size ? data : { ...data, keepers }
 }
 
-/** Milliseconds since 1970 of an RFC 3339 time; `Date` is banned on this floor, so the calendar is computed (civil days). */
+/**
+ * Milliseconds since 1970 of an RFC 3339 time; `Date` is banned on this floor, so the calendar is
+ * computed (civil days).
+ */
 export function wallMillis(time: string): number {
   const match =
     /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))$/.exec(time)

@@ -1,6 +1,6 @@
 /**
- * Carries what the components publish into the document: keepers found and lost, health, positions (reference 5.3). Decides nothing
- * about roles.
+ * Carries what the components publish into the document: keepers found and lost, health, positions
+ * (reference 5.3). Decides nothing about roles.
  */
 import { sortedKeys, sortedValues } from "#base/order.ts"
 import type { ClusterData, DB, Keeper } from "#model/cluster.ts"
@@ -10,8 +10,8 @@ import type { DBFact, KeeperFact } from "./facts.ts"
 import { type Reducer, type Round, inOrder, withDB, withKeeper } from "./round.ts"
 
 /**
- * A keeper that was removed by hand comes back only when it publishes again: what lies in the store may be its last words (5.3 R3), so
- * only those count who published while we watched.
+ * A keeper that was removed by hand comes back only when it publishes again: what lies in the store
+ * may be its last words (5.3 R3), so only those count who published while we watched.
  */
 const discover: Reducer = (data, round) => {
   let next = data

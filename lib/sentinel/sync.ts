@@ -1,9 +1,10 @@
 /**
  * Synchronous standbys (reference 5.8).
  *
- * `spec.synchronousStandbys` of the primary is what it must wait for, all of them; `status.synchronousStandbys` holds those confirmed:
- * every acknowledged commit is on each that is in both, so any of them may be elected. A change goes in two steps, old -> old + new -> new,
- * and each waits for the primary's report from the generation that asked for it (W8).
+ * `spec.synchronousStandbys` of the primary is what it must wait for, all of them;
+ * `status.synchronousStandbys` holds those confirmed: every acknowledged commit is on each that is
+ * in both, so any of them may be elected. A change goes in two steps, old -> old + new -> new, and
+ * each waits for the primary's report from the generation that asked for it (W8).
  */
 import { byText, sameSet } from "#base/order.ts"
 import type { ClusterData, DBSpec } from "#model/cluster.ts"
@@ -22,8 +23,9 @@ export const isSynchronous = (spec: FullSpec): boolean =>
   spec.synchronousReplication && spec.role === "master"
 
 /**
- * The names that a new primary starts with, and which of them are confirmed already: who was in sync with the old primary has every
- * acknowledged commit, and the new one acknowledges nothing without the names it starts with (W3).
+ * The names that a new primary starts with, and which of them are confirmed already: who was in
+ * sync with the old primary has every acknowledged commit, and the new one acknowledges nothing
+ * without the names it starts with (W3).
  */
 export function initialSync(
   facts: Facts,
@@ -54,7 +56,10 @@ const asynchronous: SyncSpec = {
   synchronousStandbys: null,
   externalSynchronousStandbys: null,
 }
-/** With fewer names than the minimum the name that never answers is added: the primary then waits rather than lose (minSynchronousStandbys). */
+/**
+ * With fewer names than the minimum the name that never answers is added: the primary then waits
+ * rather than lose (minSynchronousStandbys).
+ */
 const synchronous = (wanted: readonly DBUID[], spec: FullSpec): SyncSpec => ({
   synchronousReplication: true,
   synchronousStandbys: wanted.toSorted(byText),
@@ -99,8 +104,8 @@ function reportDegraded(round: Round, wanted: readonly DBUID[], spec: FullSpec):
 }
 
 /**
- * S1: the confirmed grow by what the primary reports in sync; a wanted one that is gone or not good, and was never confirmed, is
- * given up so that another can be chosen.
+ * S1: the confirmed grow by what the primary reports in sync; a wanted one that is gone or not
+ * good, and was never confirmed, is given up so that another can be chosen.
  */
 function confirm(
   data: ClusterData,
@@ -123,7 +128,10 @@ function confirm(
   return { confirmed, wanted: hopeless ? confirmed.toSorted(byText) : wanted }
 }
 
-/** S3: the wanted set anew: without who is gone, failed or too many; filled up with the most advanced; merged while it changes. */
+/**
+ * S3: the wanted set anew: without who is gone, failed or too many; filled up with the most
+ * advanced; merged while it changes.
+ */
 function choose(data: ClusterData, round: Round, before: readonly DBUID[]): DBUID[] {
   const { facts } = round
   const { minSynchronousStandbys: min, maxSynchronousStandbys: max } = facts.spec

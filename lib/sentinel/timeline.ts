@@ -1,5 +1,6 @@
 /**
- * Which copies of the data belong together: the rules of reference 5.5 on timelines and their switch points.
+ * Which copies of the data belong together: the rules of reference 5.5 on timelines and their
+ * switch points.
  */
 import type { LSN } from "#base/lsn.ts"
 import type { DBStatus } from "#model/cluster.ts"
@@ -8,8 +9,9 @@ import type { DBStatus } from "#model/cluster.ts"
 export type Branch = Pick<DBStatus, "timelineID" | "timelinesHistory"> & { readonly xLogPos: LSN }
 
 /**
- * True when `other` left the history of `followed`: it holds WAL that `followed` does not have and never will. A history entry that is
- * missing on either side proves nothing (D-26: Go publishes only the last two).
+ * True when `other` left the history of `followed`: it holds WAL that `followed` does not have and
+ * never will. A history entry that is missing on either side proves nothing (D-26: Go publishes
+ * only the last two).
  */
 export function diverged(followed: Branch, other: Branch): boolean {
   if (followed.timelineID < other.timelineID) return true
@@ -28,8 +30,8 @@ const switchOf = (branch: Branch, timeline: number): LSN | undefined =>
 const segmentBytes = 16n * 1024n * 1024n
 
 /**
- * Whether the primary still has the WAL that a standby needs (5.5). Segment names are compared without their timeline; only
- * segments of 16 MiB are reported.
+ * Whether the primary still has the WAL that a standby needs (5.5). Segment names are compared
+ * without their timeline; only segments of 16 MiB are reported.
  */
 export function hasWalFor(olderWalFile: string, position: LSN): boolean {
   const hex = (n: bigint): string => n.toString(16).toUpperCase().padStart(8, "0")

@@ -187,14 +187,17 @@ export function openEndpoint(settings: EndpointSettings, clock: Clock): Endpoint
       if (token === asked) token = null
       const { trouble, message } = etcdError(error, address)
       // Whatever was to be sent was not
-      throw new EtcdError(trouble === "lost" ? "unsent" : trouble, address, message, { cause: error })
+      throw new EtcdError(trouble === "lost" ? "unsent" : trouble, address, message, {
+        cause: error,
+      })
     }
   }
   const stream = <Name extends keyof Streams>(name: Name, metadata: Metadata): Streams[Name] => {
     const client = host.getServiceClient(streamServices[name])
     const open: unknown = Reflect.get(client, name)
     if (typeof open !== "function") throw new EtcdError("refused", address, `no method ${name}`)
-    return open.call(client, metadata) as Streams[Name] // generated at run time from etcd's protocol file
+    // generated at run time from etcd's protocol file
+    return open.call(client, metadata) as Streams[Name]
   }
   return {
     address,
@@ -213,7 +216,10 @@ export function openEndpoint(settings: EndpointSettings, clock: Clock): Endpoint
         return seconds
       }, signal),
     watch: (signal) =>
-      authorized((metadata) => orAborted(Promise.resolve(stream("watch", metadata)), signal), signal),
+      authorized(
+        (metadata) => orAborted(Promise.resolve(stream("watch", metadata)), signal),
+        signal,
+      ),
     distrust() {
       trust.abort(new EtcdError("lost", address, "it did not answer in time"))
       trust = new AbortController()

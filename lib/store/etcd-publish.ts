@@ -91,7 +91,7 @@ export function publisherOf(etcd: Etcd): Pick<KeyValue, "put" | "remove"> {
   const remove = async (left: Etcd, key: string, signal: AbortSignal): Promise<void> => {
     const known = leases.get(key)
     leases.delete(key)
-    for (let gone = false; !gone; ) {
+    for (let gone = false; !gone;) {
       const request = {
         compare: [modified(key, versions.get(key) ?? "0")],
         success: [deleteOp(key)],

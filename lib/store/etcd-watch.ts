@@ -32,7 +32,8 @@ export async function watchAll(
     if (signal.aborted) return
     if (!stood && pool.current === endpoint) pool.distrust(endpoint)
     pause = stood ? 50 : Math.min(pause * 2, 1000)
-    const nap = pause * (0.5 + Math.random() / 2) // many watchers of a restarted member do not come back at once
+    // many watchers of a restarted member do not come back at once
+    const nap = pause * (0.5 + Math.random() / 2)
     await clock.sleep(millis(nap), signal).catch(() => {})
   }
 }

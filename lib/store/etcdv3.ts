@@ -45,7 +45,12 @@ export function openEtcd(settings: StoreSettings, clock: Clock): KeyValue {
       return entriesAt(answer, 0)[0] ?? null
     },
     async list(prefixes, signal) {
-      const answer = await ask(etcd, `list ${prefixes.join(", ")}`, { success: prefixes.map(listOp) }, signal)
+      const answer = await ask(
+        etcd,
+        `list ${prefixes.join(", ")}`,
+        { success: prefixes.map(listOp) },
+        signal,
+      )
       return prefixes.map((_, index) => entriesAt(answer, index))
     },
     async swap(key, value, expected, guard, signal) {

@@ -25,10 +25,7 @@ export interface KeyValue extends AsyncDisposable {
   /**
    * All keys below each prefix (compared as text, as they are), in key order, all of one moment.
    */
-  list(
-    prefixes: readonly string[],
-    signal: AbortSignal,
-  ): Promise<readonly (readonly Entry[])[]>
+  list(prefixes: readonly string[], signal: AbortSignal): Promise<readonly (readonly Entry[])[]>
   /**
    * Compare and swap. `guard` is a leadership's token: its key must still stand. Throws only when
    * the write was certainly not applied; without an answer it is `unknown`.

@@ -118,7 +118,8 @@ function prepare(db: Database, path: string): void {
 /** Several processes may come here at once; the transaction lets one of them in. */
 function initialize(db: Database, path: string): void {
   const tables = number(db, "SELECT count(*) AS n FROM sqlite_schema")
-  if (number(db, "PRAGMA application_id") === applicationId) return // another process was here just now
+  // another process was here just now
+  if (number(db, "PRAGMA application_id") === applicationId) return
   if (tables > 0) throw new StoreError("invalid", `${path} is a database of another program`)
   const mode = db.query<{ readonly journal_mode: string }, []>("PRAGMA journal_mode = WAL").get()
   if (mode?.journal_mode !== "wal")

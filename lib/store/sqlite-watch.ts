@@ -46,7 +46,9 @@ export function changesOf(
     const reader = open()
     if (reader === null) return
     try {
-      const version = reader.query<{ readonly data_version: number }, []>("PRAGMA data_version").get()
+      const version = reader
+        .query<{ readonly data_version: number }, []>("PRAGMA data_version")
+        .get()
       if (version !== null && version.data_version !== dataVersion) {
         deliver(reader)
         dataVersion = version.data_version
@@ -67,7 +69,9 @@ export function changesOf(
     const low = range?.low ?? 0
     const high = range?.high ?? 0
     const keys = reader
-      .query<{ readonly key: string }, [number]>("SELECT DISTINCT key FROM event WHERE revision > ?")
+      .query<{ readonly key: string }, [number]>(
+        "SELECT DISTINCT key FROM event WHERE revision > ?",
+      )
       .all(seen)
       .map(({ key }) => key)
     const gap = seen >= 0 && low > seen + 1 // compacted further than we have read

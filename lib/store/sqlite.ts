@@ -112,7 +112,13 @@ async function openAccess(
     closed: closing.signal,
     change,
     read: (work, signal) =>
-      patiently(() => opened().transaction(() => work(rows)).deferred(), signal),
+      patiently(
+        () =>
+          opened()
+            .transaction(() => work(rows))
+            .deferred(),
+        signal,
+      ),
     close() {
       if (closing.signal.aborted) return
       closing.abort(new StoreError("unavailable", `${path} is closed`))

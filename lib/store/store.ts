@@ -5,7 +5,12 @@
  * A document that cannot be decoded is an error of the read and never a default; one broken info is
  * reported beside the good ones (Go loses the whole listing, reference 3.1).
  */
-import { type ClusterData, FormatError, decodeClusterData, encodeClusterData } from "#model/cluster.ts"
+import {
+  type ClusterData,
+  FormatError,
+  decodeClusterData,
+  encodeClusterData,
+} from "#model/cluster.ts"
 import { type Kind, decode, encode } from "#model/codec.ts"
 import { sentinelUID } from "#model/ids.ts"
 import { type Infos, KeeperInfo, ProxyInfo, SentinelInfo } from "#model/info.ts"

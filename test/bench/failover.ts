@@ -1,6 +1,7 @@
 /**
- * How long writes stop when the primary dies, as a client sees it: one row every 10 ms through the proxy, the longest time between
- * two acknowledged rows. Prints a table; asserts only that no acknowledged row is lost where that is promised (synchronous).
+ * How long writes stop when the primary dies, as a client sees it: one row every 10 ms through the
+ * proxy, the longest time between two acknowledged rows. Prints a table; asserts only that no
+ * acknowledged row is lost where that is promised (synchronous).
  *
  *   make bench-failover [RUNS=5] [ONLY=sqlite|etcdv3]
  */
@@ -55,7 +56,10 @@ async function once(cluster: Cluster, fault: Fault): Promise<readonly [number, n
   return [gap, [...writer.acknowledged].filter((id) => !there.has(id)).length]
 }
 
-async function measure(backend: "sqlite" | "etcdv3", synchronous: boolean): Promise<readonly Row[]> {
+async function measure(
+  backend: "sqlite" | "etcdv3",
+  synchronous: boolean,
+): Promise<readonly Row[]> {
   await using cluster = await startCluster({
     backend,
     spec: { synchronousReplication: synchronous },
@@ -69,7 +73,9 @@ async function measure(backend: "sqlite" | "etcdv3", synchronous: boolean): Prom
       gaps.push(gap)
       lost += missing
       const mode = synchronous ? "sync" : "async"
-      console.error(`${backend} ${mode}, ${fault.name}, run ${run}: ${gap.toFixed(2)} s, ${missing} lost`)
+      console.error(
+        `${backend} ${mode}, ${fault.name}, run ${run}: ${gap.toFixed(2)} s, ${missing} lost`,
+      )
     }
     rows.push({ name: fault.name, gaps, lost })
   }
@@ -90,8 +96,15 @@ for (const backend of ["sqlite", "etcdv3"] as const) {
   if (only !== "" && only !== backend) continue
   for (const synchronous of [false, true])
     for (const { name, gaps, lost } of await measure(backend, synchronous)) {
-      const cells = [`${median(gaps).toFixed(2)} s`, `${Math.max(...gaps).toFixed(2)} s`, gaps.length, lost]
-      console.log(`| ${backend} | ${synchronous ? "synchronous" : "asynchronous"} | ${name} | ${cells.join(" | ")} |`)
+      const cells = [
+        `${median(gaps).toFixed(2)} s`,
+        `${Math.max(...gaps).toFixed(2)} s`,
+        gaps.length,
+        lost,
+      ]
+      console.log(
+        `| ${backend} | ${synchronous ? "synchronous" : "asynchronous"} | ${name} | ${cells.join(" | ")} |`,
+      )
     }
 }
 process.exit()

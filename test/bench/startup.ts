@@ -40,9 +40,13 @@ try {
   for (let i = 0; i < runs; i++)
     for (const { command, times } of rows) times.push(milliseconds(command))
   for (const { name, times } of rows)
-    console.log(`${name.padEnd(20)} ${middle(times).toFixed(1)} ms (best ${Math.min(...times).toFixed(1)})`)
+    console.log(
+      `${name.padEnd(20)} ${middle(times).toFixed(1)} ms (best ${Math.min(...times).toFixed(1)})`,
+    )
   const ratio = middle(rows[1].times) / middle(rows[0].times)
-  console.log(`stolon version is ${ratio.toFixed(2)} times the empty program, at most ${ratioMax} is promised`)
+  console.log(
+    `stolon version is ${ratio.toFixed(2)} times the empty program, at most ${ratioMax} is promised`,
+  )
   process.exitCode = ratio <= ratioMax ? 0 : 1
 } finally {
   rmSync(directory, { recursive: true, force: true })

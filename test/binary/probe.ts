@@ -23,7 +23,11 @@ async function store(): Promise<void> {
   try {
     await using opened = await openStore(settings)
     const uid = sentinelUID("5e1f7e57")
-    await opened.publish({ kind: "sentinel", info: { UID: uid, capabilities: [] } }, millis(9000), never)
+    await opened.publish(
+      { kind: "sentinel", info: { UID: uid, capabilities: [] } },
+      millis(9000),
+      never,
+    )
     const office = await opened.campaign(uid, never)
     const written = await opened.write(document(), { kind: "anything" }, office, never)
     const reading = await opened.read(never)
@@ -37,5 +41,6 @@ async function store(): Promise<void> {
 }
 
 if (word === "version") say({ version: STOLON_VERSION, commit: STOLON_COMMIT })
-if (word === "surroundings") say({ trap: process.env["TRAP"] ?? null, preloaded: "trapped" in globalThis })
+if (word === "surroundings")
+  say({ trap: process.env["TRAP"] ?? null, preloaded: "trapped" in globalThis })
 if (word === "store") await store()

@@ -14,56 +14,62 @@ import { type Ran, obstacle, runHidden } from "./hidden.ts"
 setDefaultTimeout(120_000)
 
 const title = "stolon, alone in an empty directory"
-describe.skipIf(obstacle !== null)(obstacle === null ? title : `${title} (skipped: ${obstacle})`, () => {
-  let directory = ""
-  let empty = ""
-  let etcd: EtcdCluster
-  beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), "stolon-binary-"))
-    empty = join(directory, "empty")
-    mkdirSync(empty)
-    const outfile = join(directory, "built")
-    await build({ outfile })
-    renameSync(outfile, join(empty, "stolon"))
-    symlinkSync("stolon", join(empty, "stolonctl"))
-    etcd = await startEtcd()
-  })
-  afterAll(async () => {
-    await etcd[Symbol.asyncDispose]()
-    rmSync(directory, { recursive: true, force: true })
-  })
+describe.skipIf(obstacle !== null)(
+  obstacle === null ? title : `${title} (skipped: ${obstacle})`,
+  () => {
+    let directory = ""
+    let empty = ""
+    let etcd: EtcdCluster
+    beforeAll(async () => {
+      directory = mkdtempSync(join(tmpdir(), "stolon-binary-"))
+      empty = join(directory, "empty")
+      mkdirSync(empty)
+      const outfile = join(directory, "built")
+      await build({ outfile })
+      renameSync(outfile, join(empty, "stolon"))
+      symlinkSync("stolon", join(empty, "stolonctl"))
+      etcd = await startEtcd()
+    })
+    afterAll(async () => {
+      await etcd[Symbol.asyncDispose]()
+      rmSync(directory, { recursive: true, force: true })
+    })
 
-  const run = (...words: readonly string[]): Promise<Ran> => runHidden(empty, words)
-  const inStore = (name: string): readonly string[] => [
-    `--cluster-name=${name}`,
-    "--store-backend=etcdv3",
-    `--store-endpoints=${etcd.endpoints.join(",")}`,
-  ]
+    const run = (...words: readonly string[]): Promise<Ran> => runHidden(empty, words)
+    const inStore = (name: string): readonly string[] => [
+      `--cluster-name=${name}`,
+      "--store-backend=etcdv3",
+      `--store-endpoints=${etcd.endpoints.join(",")}`,
+    ]
 
-  test("says its version", async () => {
-    const ran = await run("./stolon", "version")
-    expect(ran).toMatchObject({ code: 0, stderr: "" })
-    expect(ran.stdout).toStartWith(`stolon ${manifest.version} (`)
-  })
+    test("says its version", async () => {
+      const ran = await run("./stolon", "version")
+      expect(ran).toMatchObject({ code: 0, stderr: "" })
+      expect(ran.stdout).toStartWith(`stolon ${manifest.version} (`)
+    })
 
-  test("answers to a Go name as the Go program would", async () => {
-    const ran = await run("./stolonctl", "version")
-    expect(ran.code).toBe(0)
-    expect(ran.stdout).toContain(manifest.version)
-    expect(ran.stdout).toStartWith("stolonctl version")
-  })
+    test("answers to a Go name as the Go program would", async () => {
+      const ran = await run("./stolonctl", "version")
+      expect(ran.code).toBe(0)
+      expect(ran.stdout).toContain(manifest.version)
+      expect(ran.stdout).toStartWith("stolonctl version")
+    })
 
-  test.each(["keeper", "sentinel", "proxy", "ctl", "dev"])("loads %s", async (command) => {
-    const ran = await run("./stolon", command, "--help")
-    expect(ran).toMatchObject({ code: 0, stderr: "" })
-    expect(ran.stdout).not.toBe("")
-  })
+    test.each(["keeper", "sentinel", "proxy", "ctl", "dev"])("loads %s", async (command) => {
+      const ran = await run("./stolon", command, "--help")
+      expect(ran).toMatchObject({ code: 0, stderr: "" })
+      expect(ran.stdout).not.toBe("")
+    })
 
-  test("initialises a cluster in etcd and reads it back", async () => {
-    const init = await run("./stolon", "ctl", "init", "--yes", ...inStore("c1"))
-    expect(init).toMatchObject({ code: 0 })
-    const read = await run("./stolon", "ctl", "clusterdata", "read", ...inStore("c1"))
-    expect(read).toMatchObject({ code: 0 })
-    expect(JSON.parse(read.stdout)).toMatchObject({ formatVersion: 1, cluster: { status: { phase: "initializing" } } })
-  })
-})
+    test("initialises a cluster in etcd and reads it back", async () => {
+      const init = await run("./stolon", "ctl", "init", "--yes", ...inStore("c1"))
+      expect(init).toMatchObject({ code: 0 })
+      const read = await run("./stolon", "ctl", "clusterdata", "read", ...inStore("c1"))
+      expect(read).toMatchObject({ code: 0 })
+      expect(JSON.parse(read.stdout)).toMatchObject({
+        formatVersion: 1,
+        cluster: { status: { phase: "initializing" } },
+      })
+    })
+  },
+)

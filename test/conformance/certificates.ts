@@ -36,9 +36,31 @@ export async function makeCertificate(
   const request = join(directory, `${name}.csr`)
   const extensions = join(directory, `${name}.ext`)
   writeFileSync(extensions, `subjectAltName=${names}\nextendedKeyUsage=serverAuth,clientAuth\n`)
-  await openssl("req", "-new", ...curve, "-keyout", made.key, "-out", request, "-subj", `/CN=${name}`)
+  await openssl(
+    "req",
+    "-new",
+    ...curve,
+    "-keyout",
+    made.key,
+    "-out",
+    request,
+    "-subj",
+    `/CN=${name}`,
+  )
   const signer = ["-CA", authority.cert, "-CAkey", authority.key, "-CAcreateserial"]
-  await openssl("x509", "-req", "-in", request, "-out", made.cert, "-days", "2", ...signer, "-extfile", extensions)
+  await openssl(
+    "x509",
+    "-req",
+    "-in",
+    request,
+    "-out",
+    made.cert,
+    "-days",
+    "2",
+    ...signer,
+    "-extfile",
+    extensions,
+  )
   return made
 }
 

@@ -24,7 +24,11 @@ export function startHolder(settings: StoreSettings, role: Role): Child {
   return {
     lines,
     async said(line, ms = 10_000) {
-      await until(`a child to say "${line}" (so far: ${lines.join("; ")})`, () => lines.includes(line), ms)
+      await until(
+        `a child to say "${line}" (so far: ${lines.join("; ")})`,
+        () => lines.includes(line),
+        ms,
+      )
     },
     say(line) {
       void process_.stdin.write(`${line}\n`)

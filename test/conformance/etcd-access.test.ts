@@ -27,7 +27,12 @@ describe("etcdv3 over TLS to an IP address", () => {
     directory = mkdtempSync(join(tmpdir(), "stolon-tls-"))
     authority = await makeAuthority(directory, "authority")
     otherAuthority = await makeAuthority(directory, "other-authority")
-    const server = await makeCertificate(directory, "server", "IP:127.0.0.1,DNS:localhost", authority)
+    const server = await makeCertificate(
+      directory,
+      "server",
+      "IP:127.0.0.1,DNS:localhost",
+      authority,
+    )
     const wrong = await makeCertificate(directory, "wrong", "IP:127.0.0.2,DNS:elsewhere", authority)
     client = await makeCertificate(directory, "client", "DNS:client", authority)
     stranger = await makeCertificate(directory, "stranger", "DNS:stranger", otherAuthority)
@@ -85,19 +90,35 @@ describe("etcdv3 over TLS to an IP address", () => {
 
   test.concurrent.each([
     ["without a client certificate", () => on(etcd.endpoints, tls(null, authority.cert))],
-    ["with a certificate without its key", () =>
-      on(etcd.endpoints, { ...tls(client, authority.cert), keyFile: "" })],
-    ["with a client certificate of another authority", () =>
-      on(etcd.endpoints, tls(stranger, authority.cert))],
-    ["when another authority signed the server's", () =>
-      on(etcd.endpoints, tls(client, otherAuthority.cert))],
+    [
+      "with a certificate without its key",
+      () => on(etcd.endpoints, { ...tls(client, authority.cert), keyFile: "" }),
+    ],
+    [
+      "with a client certificate of another authority",
+      () => on(etcd.endpoints, tls(stranger, authority.cert)),
+    ],
+    [
+      "when another authority signed the server's",
+      () => on(etcd.endpoints, tls(client, otherAuthority.cert)),
+    ],
     ["when only the system's authorities are trusted", () => on(etcd.endpoints, tls(client, ""))],
-    ["when the server's certificate is for another address", () =>
-      on(misnamed.endpoints, tls(client, authority.cert))],
-    ["when the server's certificate is for another name", () =>
-      on(byName(misnamed), tls(client, authority.cert))],
-    ["when http meets https", () =>
-      on(etcd.endpoints.map((url) => url.replace("https", "http")), tls(null, ""))],
+    [
+      "when the server's certificate is for another address",
+      () => on(misnamed.endpoints, tls(client, authority.cert)),
+    ],
+    [
+      "when the server's certificate is for another name",
+      () => on(byName(misnamed), tls(client, authority.cert)),
+    ],
+    [
+      "when http meets https",
+      () =>
+        on(
+          etcd.endpoints.map((url) => url.replace("https", "http")),
+          tls(null, ""),
+        ),
+    ],
   ])("is refused %s", async (_, open) => {
     await using here = open()
     const store = await here.store()
@@ -113,8 +134,14 @@ describe("etcdv3 over TLS to an IP address", () => {
     writeFileSync(empty, "nothing\n")
     const missing = join(directory, "missing.pem")
     for (const [files, text] of [
-      [tls(null, missing), `cannot create kv store: cannot create store tls config: open ${missing}: no such file or directory`],
-      [tls({ cert: missing, key: client.key }, authority.cert), `open ${missing}: no such file or directory`],
+      [
+        tls(null, missing),
+        `cannot create kv store: cannot create store tls config: open ${missing}: no such file or directory`,
+      ],
+      [
+        tls({ cert: missing, key: client.key }, authority.cert),
+        `open ${missing}: no such file or directory`,
+      ],
       [tls(null, empty), `${empty} contains no certificate`],
     ] as const) {
       await using here = on(etcd.endpoints, files)
@@ -147,7 +174,11 @@ describe("etcdv3 with user and password", () => {
   afterAll(() => etcd[Symbol.asyncDispose]())
 
   const as = (user: string, password: string): ReturnType<typeof scene> =>
-    scene((name) => ({ ...settingsOf("etcdv3", etcd.endpoints, name, millis(3000)), user, password }))
+    scene((name) => ({
+      ...settingsOf("etcdv3", etcd.endpoints, name, millis(3000)),
+      user,
+      password,
+    }))
 
   test.concurrent.each([
     ["a wrong password", () => as("stolon", "wrong")],

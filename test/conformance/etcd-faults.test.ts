@@ -65,7 +65,9 @@ describe("etcdv3: one member and a bad way to it", () => {
     await using here = on([wire.endpoint], millis(1000))
     const store = await here.store()
     wire.set("refuse")
-    const { ms, error } = await timed(() => store.write(document(), { kind: "absent" }, null, never))
+    const { ms, error } = await timed(() =>
+      store.write(document(), { kind: "absent" }, null, never),
+    )
     expect(error).toMatchObject({ code: "unavailable" })
     expect(ms).toBeLessThan(1000 + slack)
   })
@@ -169,7 +171,10 @@ describe("etcdv3: one member and a bad way to it", () => {
     const store = await here.store()
     const office = await store.campaign(s("7e3a91d2"), never)
     const prefix = `${here.base}/sentinel-leader/`
-    const answer = await etcd.request("kv/range", { key: btoa(prefix), range_end: btoa(`${prefix}~`) })
+    const answer = await etcd.request("kv/range", {
+      key: btoa(prefix),
+      range_end: btoa(`${prefix}~`),
+    })
     const [found] = answer["kvs"] as readonly { key: string; value: string; lease: string }[]
     const lease = BigInt(found?.lease ?? 0).toString(16)
     expect(atob(found?.key ?? "")).toBe(`${prefix}${lease}`)
@@ -279,7 +284,10 @@ describe("etcdv3: three members of which some are bad", () => {
       await until("the member to lose its leader", async () => !(await alone.healthy()))
       const quick = await here.store({ timeout: millis(1000) })
       const { ms, error } = await timed(() => quick.read(never))
-      expect(error).toMatchObject({ code: "unavailable", message: expect.stringContaining("no leader") })
+      expect(error).toMatchObject({
+        code: "unavailable",
+        message: expect.stringContaining("no leader"),
+      })
       expect(ms).toBeLessThan(1000 + slack)
       const write = await timed(() => quick.write(document(), { kind: "absent" }, null, never))
       expect(write.error).toMatchObject({ code: "unavailable" })

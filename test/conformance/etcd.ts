@@ -114,7 +114,12 @@ function member(plan: MemberPlan): EtcdMember {
   const secure =
     tls === undefined
       ? []
-      : [`--cert-file=${tls.cert}`, `--key-file=${tls.key}`, `--trusted-ca-file=${tls.clientCa}`, "--client-cert-auth"]
+      : [
+          `--cert-file=${tls.cert}`,
+          `--key-file=${tls.key}`,
+          `--trusted-ca-file=${tls.clientCa}`,
+          "--client-cert-auth",
+        ]
   const command = [
     ...["setpriv", "--pdeathsig", "KILL"], // a test run that is killed leaves nothing behind
     "etcd",

@@ -41,7 +41,7 @@ async function lead(settings: StoreSettings, role: Role & { kind: "lead" }): Pro
 
 async function count(settings: StoreSettings, role: Role & { kind: "count" }): Promise<void> {
   const kv = await openKeyValue(settings, alive)
-  for (let done = 0; done < role.times; ) {
+  for (let done = 0; done < role.times;) {
     const entry = await kv.get(role.key, alive)
     const expected =
       entry === null

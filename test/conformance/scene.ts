@@ -96,7 +96,11 @@ const random = generator(Math.floor(Math.random() * 2 ** 32))
 
 /** Cluster data that is told apart from any other by its nonce. */
 export function document(): ClusterData {
-  const fresh = newClusterData(decode(KeeperInfo, `{"clusterUID":"c0ffee00"}`).clusterUID, emptySpec, at)
+  const fresh = newClusterData(
+    decode(KeeperInfo, `{"clusterUID":"c0ffee00"}`).clusterUID,
+    emptySpec,
+    at,
+  )
   const status = { ...fresh.cluster.status, writer: newNonce(random) }
   return { ...fresh, cluster: { ...fresh.cluster, status } }
 }
@@ -108,7 +112,12 @@ export const keeper = (uid: string, count = 1): Published & { readonly kind: "ke
 })
 export const proxy = (uid: string): Published => ({
   kind: "proxy",
-  info: { ...decode(ProxyInfo, "{}"), UID: proxyUID(uid), Generation: generation(7), ProxyTimeout: 15e9 },
+  info: {
+    ...decode(ProxyInfo, "{}"),
+    UID: proxyUID(uid),
+    Generation: generation(7),
+    ProxyTimeout: 15e9,
+  },
 })
 export const sentinel = (uid: string): Published => ({
   kind: "sentinel",

@@ -45,7 +45,10 @@ describe("sqlite: the file", () => {
     const other = new Database(foreign)
     other.run("CREATE TABLE theirs(x)")
     other.close()
-    writeFileSync(join(directory, "text.db"), "this is no database, and it is long enough to be looked at ".repeat(20))
+    writeFileSync(
+      join(directory, "text.db"),
+      "this is no database, and it is long enough to be looked at ".repeat(20),
+    )
     const damaged = join(directory, "damaged.db")
     {
       await using here = on("damaged.db")
@@ -90,7 +93,10 @@ describe("sqlite: the file", () => {
     const ticking = setInterval(() => ticks++, 5)
     const write = await timed(() => store.write(document(), { kind: "anything" }, null, never))
     clearInterval(ticking)
-    expect(write.error).toMatchObject({ code: "unavailable", message: expect.stringContaining("locked") })
+    expect(write.error).toMatchObject({
+      code: "unavailable",
+      message: expect.stringContaining("locked"),
+    })
     expect(write.ms).toBeGreaterThan(450)
     expect(write.ms).toBeLessThan(900)
     expect(ticks).toBeGreaterThan(40)

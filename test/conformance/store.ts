@@ -48,7 +48,9 @@ function clusterData(it: Case, open: Open): void {
     const [one, two] = [await here.store(), await here.store()]
     const data = document()
     expect((await one.write(data, { kind: "absent" }, null, never)).kind).toBe("written")
-    expect(await two.write(document(), { kind: "absent" }, null, never)).toEqual({ kind: "conflict" })
+    expect(await two.write(document(), { kind: "absent" }, null, never)).toEqual({
+      kind: "conflict",
+    })
     const reading = await two.read(never)
     expect(reading.kind === "found" && reading.data).toEqual(data)
   })
@@ -103,7 +105,9 @@ function clusterData(it: Case, open: Open): void {
     await kv.swap(`${here.base}/clusterdata`, "null", { kind: "absent" }, null, never)
     const reading = await store.read(never)
     if (reading.kind !== "absent" || reading.version === null) throw new Error("expected a version")
-    expect(await store.write(document(), { kind: "absent" }, null, never)).toEqual({ kind: "conflict" })
+    expect(await store.write(document(), { kind: "absent" }, null, never)).toEqual({
+      kind: "conflict",
+    })
     const replace = { kind: "version", version: reading.version } as const
     expect((await store.write(document(), replace, null, never)).kind).toBe("written")
   })
@@ -127,7 +131,10 @@ function clusterData(it: Case, open: Open): void {
   it("write() and read() keep every byte of what is hard to keep", async () => {
     await using here = open()
     const kv = await here.raw()
-    const text = JSON.stringify({ text: "\u2028 <&> \\ \" \n é 漢 😀 '; DROP", big: "x".repeat(300_000) })
+    const text = JSON.stringify({
+      text: "\u2028 <&> \\ \" \n é 漢 😀 '; DROP",
+      big: "x".repeat(300_000),
+    })
     await kv.swap(`${here.base}/text`, text, { kind: "absent" }, null, never)
     expect((await kv.get(`${here.base}/text`, never))?.value).toBe(text)
   })
@@ -144,7 +151,8 @@ function clusterData(it: Case, open: Open): void {
       () => store.leader(signal),
       () => store.campaign(s("s1"), signal),
     ]
-    for (const call of calls) expect((await timed<unknown>(call)).error).toMatchObject({ message: "enough" })
+    for (const call of calls)
+      expect((await timed<unknown>(call)).error).toMatchObject({ message: "enough" })
     await store.watch("everything", () => {}, signal)
     expect(await store.read(never)).toEqual({ kind: "absent", version: null })
   })
@@ -171,7 +179,7 @@ function infos(it: Case, open: Open): void {
     const [store, kv] = [await here.store(), await here.raw()]
     await store.publish(keeper("k1"), millis(20_000), never)
     const broken = ["keepers/info/bad", "keepers/info/nobody", "proxies/infoX"]
-    const values = ["{\"uid\":7}", "{}", ""]
+    const values = ['{"uid":7}', "{}", ""]
     for (const [i, path] of broken.entries())
       await kv.swap(`${here.base}/${path}`, values[i] ?? "", { kind: "absent" }, null, never)
     const found = await store.infos(never)
@@ -207,7 +215,8 @@ function infos(it: Case, open: Open): void {
     await until("the key to vanish", async () => !(await present()))
     expect(performance.now() - last).toBeGreaterThan(1500)
     expect(performance.now() - last).toBeLessThan(5000)
-    await one.publish(keeper("k1", count++), millis(2000), never) // its lease is gone; a new one is made
+    // its lease is gone; a new one is made
+    await one.publish(keeper("k1", count++), millis(2000), never)
     expect(await present()).toBe(true)
   })
 
@@ -218,7 +227,11 @@ function infos(it: Case, open: Open): void {
     await child.said("published")
     expect((await store.infos(never)).sentinels.has(s("s9"))).toBe(true)
     child.signal("SIGKILL")
-    await until("its info to vanish", async () => (await store.infos(never)).sentinels.size === 0, 6000)
+    await until(
+      "its info to vanish",
+      async () => (await store.infos(never)).sentinels.size === 0,
+      6000,
+    )
   })
 
   it("publish() follows a changed ttl", async () => {

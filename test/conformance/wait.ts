@@ -22,7 +22,8 @@ export async function until<T>(
     } catch (error) {
       last = error
     }
-    if (performance.now() > end) throw new Error(`waited ${ms} ms for ${what}; last: ${String(last)}`)
+    if (performance.now() > end)
+      throw new Error(`waited ${ms} ms for ${what}; last: ${String(last)}`)
     await pause(10)
   }
 }

@@ -1,8 +1,10 @@
 /**
- * A real cluster: the compiled executable's keepers, sentinels and proxy on a real store, each a process that a test can kill,
- * freeze, start again. Started as an operator would, without `stolon dev`, because nobody may start again what a test has killed.
+ * A real cluster: the compiled executable's keepers, sentinels and proxy on a real store, each a
+ * process that a test can kill, freeze, start again. Started as an operator would, without `stolon
+ * dev`, because nobody may start again what a test has killed.
  *
- * Everything that was started is gone when the cluster is disposed of; only pids that belong to it are ever signalled.
+ * Everything that was started is gone when the cluster is disposed of; only pids that belong to it
+ * are ever signalled.
  */
 import { closeSync, openSync, readFileSync } from "node:fs"
 import { rm } from "node:fs/promises"
@@ -142,8 +144,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     facts: () => look(store),
     node: (uid) => nodeOf(nodes, uid),
     primary: async () => nodeOf(nodes, (await look(store)).primary?.keeper ?? "none"),
-    settled: (ms = 60_000) =>
-      until("the cluster to settle", () => isSettled(store, nodes), ms),
+    settled: (ms = 60_000) => until("the cluster to settle", () => isSettled(store, nodes), ms),
     addNode,
     logs: () => [...nodes, ...parts].map(({ log }) => tail(log)).join("\n"),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -213,7 +214,9 @@ function newPart(place: Place, name: string, argv: readonly string[]): Part {
     name,
     log,
     get pid() {
-      return child === null || child.exitCode !== null || child.signalCode !== null ? null : child.pid
+      return child === null || child.exitCode !== null || child.signalCode !== null
+        ? null
+        : child.pid
     },
     start: () => {
       const output = openSync(log, "a")

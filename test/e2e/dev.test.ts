@@ -1,6 +1,6 @@
 /**
- * `stolon dev` without a terminal, as a script would use it: it gets ready, survives the loss of the primary's PostgreSQL, stops
- * without leaving a process, and goes on with the same data.
+ * `stolon dev` without a terminal, as a script would use it: it gets ready, survives the loss of
+ * the primary's PostgreSQL, stops without leaving a process, and goes on with the same data.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
@@ -8,7 +8,14 @@ import { join } from "node:path"
 import postgres from "postgres"
 import { freePorts } from "#test/conformance/ports.ts"
 import { until } from "#test/conformance/wait.ts"
-import { type Process, argumentsOf, isAlive, processes, signalProcess, withDescendants } from "#system/process.ts"
+import {
+  type Process,
+  argumentsOf,
+  isAlive,
+  processes,
+  signalProcess,
+  withDescendants,
+} from "#system/process.ts"
 import { type Place, binary, environment, newPlace } from "./place.ts"
 
 const longMs = 120_000
@@ -52,12 +59,21 @@ function startDev(): Dev {
   return {
     family: () => withDescendants(processes(), ({ pid }) => pid === child.pid),
     says: (what, ms = 60_000) =>
-      until(`dev to say ${what}`, () => {
-        if (child.exitCode !== null) throw new Error(`it has ended: ${output}`)
-        const found = typeof what === "string" ? (output.includes(what) ? what : null) : what.exec(output)?.[0]
-        if (found === null || found === undefined) throw new Error(output)
-        return found
-      }, ms),
+      until(
+        `dev to say ${what}`,
+        () => {
+          if (child.exitCode !== null) throw new Error(`it has ended: ${output}`)
+          const found =
+            typeof what === "string"
+              ? output.includes(what)
+                ? what
+                : null
+              : what.exec(output)?.[0]
+          if (found === null || found === undefined) throw new Error(output)
+          return found
+        },
+        ms,
+      ),
     interrupt,
     [Symbol.asyncDispose]: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return
@@ -81,14 +97,18 @@ const connect = () =>
 
 /** One query as a client that tries again while there is no primary. */
 const ask = (query: string) =>
-  until(query, async () => {
-    const sql = connect()
-    try {
-      return await sql.unsafe(query)
-    } finally {
-      await sql.end({ timeout: 0 })
-    }
-  }, 60_000)
+  until(
+    query,
+    async () => {
+      const sql = connect()
+      try {
+        return await sql.unsafe(query)
+      } finally {
+        await sql.end({ timeout: 0 })
+      }
+    },
+    60_000,
+  )
 
 test(
   "dev gets ready, replaces a killed PostgreSQL, stops cleanly and goes on with its data",
@@ -138,11 +158,19 @@ test(
 )
 
 interface Status {
-  readonly members: readonly { readonly keeper: string; readonly role: string; readonly state: string }[]
+  readonly members: readonly {
+    readonly keeper: string
+    readonly role: string
+    readonly state: string
+  }[]
 }
 
 async function status(): Promise<Status> {
-  const store = ["--cluster-name=dev", "--store-backend=sqlite", `--store-endpoints=${directory()}/store.db`]
+  const store = [
+    "--cluster-name=dev",
+    "--store-backend=sqlite",
+    `--store-endpoints=${directory()}/store.db`,
+  ]
   const child = Bun.spawn([binary, "ctl", "status", "--format=json", ...store], {
     stdio: ["ignore", "pipe", "inherit"],
     env: environment(),
@@ -152,11 +180,15 @@ async function status(): Promise<Status> {
 }
 
 const allRun = () =>
-  until("three running members", async () => {
-    const states = (await status()).members.map(({ state }) => state)
-    if (states.length === 3 && states.every((state) => state === "running")) return true
-    throw new Error(states.join(", "))
-  }, 60_000)
+  until(
+    "three running members",
+    async () => {
+      const states = (await status()).members.map(({ state }) => state)
+      if (states.length === 3 && states.every((state) => state === "running")) return true
+      throw new Error(states.join(", "))
+    },
+    60_000,
+  )
 
 /** The keeper of the primary. */
 const primary = async (): Promise<string> =>

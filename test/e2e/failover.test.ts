@@ -1,6 +1,7 @@
 /**
- * What issue and operators ask of a cluster, on real etcd with synchronous replication: whatever is killed, frozen or lost, writes
- * go on, every acknowledged row is there, and the cluster heals. One cluster for all scenarios, each begins when it has settled.
+ * What issue and operators ask of a cluster, on real etcd with synchronous replication: whatever is
+ * killed, frozen or lost, writes go on, every acknowledged row is there, and the cluster heals. One
+ * cluster for all scenarios, each begins when it has settled.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { until } from "#test/conformance/wait.ts"
@@ -51,63 +52,82 @@ const scenario = (name: string, work: (writer: Writer) => Promise<void>): void =
     scenarioMs,
   )
 
-scenario("a primary whose PostgreSQL is killed is back or replaced, and no row is lost", async (writer) => {
-  const primary = await cluster.primary()
-  const before = primary.postmaster()?.pid
-  primary.killPostgres()
-  await writer.resumes()
-  await cluster.settled()
-  expect(primary.postmaster()?.pid).not.toBe(before)
-})
+scenario(
+  "a primary whose PostgreSQL is killed is back or replaced, and no row is lost",
+  async (writer) => {
+    const primary = await cluster.primary()
+    const before = primary.postmaster()?.pid
+    primary.killPostgres()
+    await writer.resumes()
+    await cluster.settled()
+    expect(primary.postmaster()?.pid).not.toBe(before)
+  },
+)
 
-scenario("a primary's node that is killed is replaced, and follows when it comes back", async (writer) => {
-  const old = await cluster.primary()
-  await old.killAll()
-  await until("another primary", async () => (await cluster.primary()).uid !== old.uid, 30_000)
-  await writer.resumes()
-  old.start()
-  const now = await cluster.settled()
-  const member = now.members.find(({ keeper }) => keeper === old.uid)
-  expect(member?.role).toEndWith("standby")
-})
-
-scenario("a leader sentinel that is killed is replaced, and a failover works after it", async (writer) => {
-  const before = (await cluster.facts()).leader
-  for (const sentinel of cluster.sentinels) {
-    await sentinel.kill()
-    const other = (await cluster.facts()).leader
-    if (other === before)
-      await until("another leader", async () => {
-        const { leader } = await cluster.facts()
-        return leader !== null && leader !== before
-      }, 40_000)
-    sentinel.start()
-  }
-  const old = await cluster.primary()
-  await old.killAll()
-  await writer.resumes()
-  old.start()
-})
-
-scenario("a primary's node that is frozen beyond failInterval is replaced, and follows once thawed", async (writer) => {
-  const old = await cluster.primary()
-  old.freeze()
-  try {
+scenario(
+  "a primary's node that is killed is replaced, and follows when it comes back",
+  async (writer) => {
+    const old = await cluster.primary()
+    await old.killAll()
     await until("another primary", async () => (await cluster.primary()).uid !== old.uid, 30_000)
     await writer.resumes()
-  } finally {
-    old.thaw()
-  }
-  const now = await cluster.settled()
-  expect(now.primary?.keeper).not.toBe(old.uid)
-})
+    old.start()
+    const now = await cluster.settled()
+    const member = now.members.find(({ keeper }) => keeper === old.uid)
+    expect(member?.role).toEndWith("standby")
+  },
+)
+
+scenario(
+  "a leader sentinel that is killed is replaced, and a failover works after it",
+  async (writer) => {
+    const before = (await cluster.facts()).leader
+    for (const sentinel of cluster.sentinels) {
+      await sentinel.kill()
+      const other = (await cluster.facts()).leader
+      if (other === before)
+        await until(
+          "another leader",
+          async () => {
+            const { leader } = await cluster.facts()
+            return leader !== null && leader !== before
+          },
+          40_000,
+        )
+      sentinel.start()
+    }
+    const old = await cluster.primary()
+    await old.killAll()
+    await writer.resumes()
+    old.start()
+  },
+)
+
+scenario(
+  "a primary's node that is frozen beyond failInterval is replaced, and follows once thawed",
+  async (writer) => {
+    const old = await cluster.primary()
+    old.freeze()
+    try {
+      await until("another primary", async () => (await cluster.primary()).uid !== old.uid, 30_000)
+      await writer.resumes()
+    } finally {
+      old.thaw()
+    }
+    const now = await cluster.settled()
+    expect(now.primary?.keeper).not.toBe(old.uid)
+  },
+)
 
 scenario("a store that is down and back ends nothing for good", async (writer) => {
   const [member] = cluster.etcd?.members ?? []
   await member?.kill()
   const { proxyTimeout } = { proxyTimeout: 3_000 }
   const down = performance.now()
-  await until("the outage to be longer than proxyTimeout", () => performance.now() - down > proxyTimeout + 2_000)
+  await until(
+    "the outage to be longer than proxyTimeout",
+    () => performance.now() - down > proxyTimeout + 2_000,
+  )
   member?.start()
   await until("etcd to serve", () => member?.healthy() ?? false, 30_000)
   await writer.resumes()
@@ -121,21 +141,32 @@ scenario("a standby whose disk is lost is cloned again", async () => {
   await standby.killAll()
   await loseDisk(standby)
   standby.start()
-  const cloned = await until("its rows to be back", async () => {
-    const there = await rowsAt(standby.port)
-    return [...rows].every((id) => there.has(id))
-  }, 90_000)
+  const cloned = await until(
+    "its rows to be back",
+    async () => {
+      const there = await rowsAt(standby.port)
+      return [...rows].every((id) => there.has(id))
+    },
+    90_000,
+  )
   expect(cloned).toBe(true)
 })
 
-scenario("a keeper that is added becomes a standby, and is forgotten when it is removed", async () => {
-  const added = await cluster.addNode()
-  const now = await cluster.settled(90_000)
-  expect(now.members.find(({ keeper }) => keeper === added.uid)?.role).toEndWith("standby")
-  await added.stop()
-  await cluster.ctl("removekeeper", added.uid)
-  await until("it to be forgotten", async () => {
-    const { members } = await cluster.facts()
-    return !members.some(({ keeper }) => keeper === added.uid)
-  }, 40_000)
-})
+scenario(
+  "a keeper that is added becomes a standby, and is forgotten when it is removed",
+  async () => {
+    const added = await cluster.addNode()
+    const now = await cluster.settled(90_000)
+    expect(now.members.find(({ keeper }) => keeper === added.uid)?.role).toEndWith("standby")
+    await added.stop()
+    await cluster.ctl("removekeeper", added.uid)
+    await until(
+      "it to be forgotten",
+      async () => {
+        const { members } = await cluster.facts()
+        return !members.some(({ keeper }) => keeper === added.uid)
+      },
+      40_000,
+    )
+  },
+)

@@ -1,7 +1,7 @@
 /**
- * Where an end-to-end cluster lives: a directory below /tmp that belongs to the user PostgreSQL runs as, and the way to start our
- * executable as that user. The checkout may be closed to that user (a clone below /root is), so the executable is entered through
- * the file that already runs.
+ * Where an end-to-end cluster lives: a directory below /tmp that belongs to the user PostgreSQL
+ * runs as, and the way to start our executable as that user. The checkout may be closed to that
+ * user (a clone below /root is), so the executable is entered through the file that already runs.
  */
 import { existsSync } from "node:fs"
 import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
@@ -55,8 +55,8 @@ export async function ownedDirectory(path: string): Promise<void> {
 }
 
 /**
- * Words that run the executable as that user with `argv`. It gets a SIGTERM when the test process dies, so that no PostgreSQL
- * is left behind.
+ * Words that run the executable as that user with `argv`. It gets a SIGTERM when the test process
+ * dies, so that no PostgreSQL is left behind.
  */
 export function words(argv: readonly string[]): readonly string[] {
   const who =

@@ -1,7 +1,7 @@
 /**
- * The client whose view counts: it writes one row every 10 ms through the proxy and remembers which rows were acknowledged, and
- * when. An open loop: an attempt that hangs does not keep the next from being made, so a hung connection cannot hide that writes
- * are possible again.
+ * The client whose view counts: it writes one row every 10 ms through the proxy and remembers which
+ * rows were acknowledged, and when. An open loop: an attempt that hangs does not keep the next from
+ * being made, so a hung connection cannot hide that writes are possible again.
  */
 import postgres from "postgres"
 import { until } from "#test/conformance/wait.ts"
@@ -9,7 +9,10 @@ import { superuser, superuserPassword } from "./place.ts"
 
 export interface Writer extends AsyncDisposable {
   readonly acknowledged: ReadonlySet<number>
-  /** The longest time between two acknowledgements since `from` (`performance.now()`), in milliseconds. */
+  /**
+   * The longest time between two acknowledgements since `from` (`performance.now()`), in
+   * milliseconds.
+   */
   longestGap(from: number): number
   /** Waits until rows that were begun after now are acknowledged. */
   resumes(ms?: number): Promise<void>
@@ -55,7 +58,9 @@ export async function startWriter(port: number, table = "written"): Promise<Writ
     connection.fresh = false
     pending++
     const before = connection.cancelled
-    const written = await inTime(connection.sql`insert into ${connection.sql(table)} values (${id})`)
+    const written = await inTime(
+      connection.sql`insert into ${connection.sql(table)} values (${id})`,
+    )
     pending--
     if (written && connection.cancelled === before) {
       acknowledged.add(id)
@@ -109,7 +114,13 @@ async function inTime(query: Promise<unknown>): Promise<boolean> {
   const late = Promise.withResolvers<boolean>()
   const timer = setTimeout(() => late.resolve(false), attemptMs)
   try {
-    return await Promise.race([query.then(() => true, () => false), late.promise])
+    return await Promise.race([
+      query.then(
+        () => true,
+        () => false,
+      ),
+      late.promise,
+    ])
   } finally {
     clearTimeout(timer)
   }

@@ -1,6 +1,6 @@
 /**
- * The one place where the simulator meets the real agents: which options they get in here. Everything that a run decides comes
- * through the ports.
+ * The one place where the simulator meets the real agents: which options they get in here.
+ * Everything that a run decides comes through the ports.
  */
 import { type KeeperOptions, runKeeper } from "#agent/keeper.ts"
 import { runProxy } from "#agent/proxy.ts"
@@ -15,8 +15,11 @@ import { pgPort } from "./server.ts"
 export const agents = {
   sentinel: (ports: Ports, uid: SentinelUID, signal: AbortSignal): Promise<void> =>
     runSentinel(ports, { uid, initialSpec: null, report: () => {} }, signal),
-  proxy: (ports: Ports & { readonly relay: Relay }, listenAddress: string, signal: AbortSignal): Promise<void> =>
-    runProxy(ports, { stopListening: true, listenAddress }, signal),
+  proxy: (
+    ports: Ports & { readonly relay: Relay },
+    listenAddress: string,
+    signal: AbortSignal,
+  ): Promise<void> => runProxy(ports, { stopListening: true, listenAddress }, signal),
   keeper: (
     ports: Ports & { readonly postgres: Postgres },
     uid: KeeperUID,
@@ -32,7 +35,9 @@ export const agents = {
       advertisePort: pgPort,
       socketDirectory: "/tmp",
       superuser,
-      replication: oneAccount ? superuser : { name: users.replication, method: "md5", password: "repl" },
+      replication: oneAccount
+        ? superuser
+        : { name: users.replication, method: "md5", password: "repl" },
       canBeMaster: true,
       canBeSynchronousReplica: true,
       report: () => {},

@@ -1,6 +1,7 @@
 /**
- * Writers: each appends numbered rows, one at a time, through a proxy or directly, and gives up on a connection that does not
- * answer. What it was told goes to the ledger; a commit with a notice was not promised anything (N2) and stays out.
+ * Writers: each appends numbered rows, one at a time, through a proxy or directly, and gives up on
+ * a connection that does not answer. What it was told goes to the ledger; a commit with a notice
+ * was not promised anything (N2) and stays out.
  */
 import type { Ledger } from "./ledger.ts"
 import { type Connection, type SimRelay, open, write } from "./relay.ts"
@@ -80,7 +81,8 @@ export function startWriters(setting: Setting): Writers {
       const row = next()
       const wait = bounded()
       const { instance, relay } = used
-      if (world.chance(0.002)) world.at(world.between(1, 300), instance.process, () => cancelWaits(instance))
+      if (world.chance(0.002))
+        world.at(world.between(1, 300), instance.process, () => cancelWaits(instance))
       write(world, used, row, ({ outcome, record, waited, at }) => {
         if (!wait.answered()) return
         again()
@@ -113,13 +115,20 @@ export function startWriters(setting: Setting): Writers {
   return { acknowledged: () => heard, stop: () => void (running = false) }
 }
 
-const through = (relays: readonly SimRelay[], turn: number): { readonly relay: SimRelay } | null => {
+const through = (
+  relays: readonly SimRelay[],
+  turn: number,
+): { readonly relay: SimRelay } | null => {
   const relay = relays[turn % Math.max(1, relays.length)]
   return relay === undefined ? null : { relay }
 }
 
 /** As libpq with several hosts and target_session_attrs=read-write, from a random one on. */
-function target(world: World, servers: Servers, hosts: readonly string[]): { readonly host: string } | null {
+function target(
+  world: World,
+  servers: Servers,
+  hosts: readonly string[],
+): { readonly host: string } | null {
   const first = world.random.below(Math.max(1, hosts.length))
   const order = [...hosts.slice(first), ...hosts.slice(0, first)]
   const host = order.find((name) => {

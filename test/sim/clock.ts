@@ -1,6 +1,7 @@
 /**
- * Time and chance as an agent of the simulated world gets them. Each machine's clock has its own start and its own rate, within
- * the 5 % that the protocol allows; wall clocks differ by hours, because nothing may rest on them.
+ * Time and chance as an agent of the simulated world gets them. Each machine's clock has its own
+ * start and its own rate, within the 5 % that the protocol allows; wall clocks differ by hours,
+ * because nothing may rest on them.
  */
 import { type Millis, type Now, type Time, millis } from "#base/brand.ts"
 import type { Chance, Clock } from "#port/clock.ts"
@@ -67,7 +68,10 @@ function deadline(world: World, process: Process, ms: number, signal: AbortSigna
   return controller.signal
 }
 
-/** Entropy of one process, drawn from the world's: another process more or less does not change its sequence. */
+/**
+ * Entropy of one process, drawn from the world's: another process more or less does not change its
+ * sequence.
+ */
 export function createChance(seed: number): Chance {
   const random = generator(seed)
   return {
@@ -75,7 +79,12 @@ export function createChance(seed: number): Chance {
     uid: () => random.uid(),
     uuid: () => {
       const hex = [random.uid(), random.uid(), random.uid(), random.uid()].join("")
-      const parts = [hex.slice(0, 8), hex.slice(8, 12), `4${hex.slice(13, 16)}`, `8${hex.slice(17, 20)}`]
+      const parts = [
+        hex.slice(0, 8),
+        hex.slice(8, 12),
+        `4${hex.slice(13, 16)}`,
+        `8${hex.slice(17, 20)}`,
+      ]
       return [...parts, hex.slice(20, 32)].join("-")
     },
   }

@@ -1,6 +1,7 @@
 /**
- * Reads what the keeper renders: the few parameters of postgresql.conf and the rules of pg_hba.conf on which the model depends.
- * The keeper's rendering is thereby part of every run; a parameter that the model cannot find behaves like PostgreSQL's default.
+ * Reads what the keeper renders: the few parameters of postgresql.conf and the rules of pg_hba.conf
+ * on which the model depends. The keeper's rendering is thereby part of every run; a parameter that
+ * the model cannot find behaves like PostgreSQL's default.
  */
 
 /** What PostgreSQL makes of one postgresql.conf. */
@@ -46,7 +47,10 @@ export function readConf(text: string): Settings {
 
 const line = /^\s*([A-Za-z_][\w.]*)\s*(?:=\s*|\s+)(?:'((?:[^'\\]|''|\\.)*)'|([^\s#']+))\s*(?:#.*)?$/
 
-/** PostgreSQL's file syntax, as far as a generated file uses it. Throws on a line that PostgreSQL would refuse. */
+/**
+ * PostgreSQL's file syntax, as far as a generated file uses it. Throws on a line that PostgreSQL
+ * would refuse.
+ */
 function parseConf(text: string): Map<string, string> {
   const all = new Map<string, string>()
   for (const raw of text.split("\n")) {
@@ -67,7 +71,9 @@ export function parseNames(text: string): SyncNames {
   const plain = text.trim()
   if (plain === "") return null
   const match = /^(?:(?:FIRST|ANY)\s+)?(\d+)\s*\(([^)]*)\)$/i.exec(plain)
-  const names = (match?.[2] ?? plain).split(",").map((name) => name.trim().replace(/^"(.*)"$/, "$1"))
+  const names = (match?.[2] ?? plain)
+    .split(",")
+    .map((name) => name.trim().replace(/^"(.*)"$/, "$1"))
   return { count: match === null ? 1 : Number(match[1]), names }
 }
 
@@ -99,7 +105,10 @@ export const users = { client: "app", super: "stolon", replication: "repl" } as 
 const hbas = new Map<string, { readonly clients: boolean; readonly replication: boolean }>()
 
 /** Who may connect over the network: the first rule that fits decides, as in PostgreSQL. */
-export function readHba(text: string): { readonly clients: boolean; readonly replication: boolean } {
+export function readHba(text: string): {
+  readonly clients: boolean
+  readonly replication: boolean
+} {
   const known = hbas.get(text)
   if (known !== undefined) return known
   const rules = text
@@ -110,7 +119,8 @@ export function readHba(text: string): { readonly clients: boolean; readonly rep
   const allowed = (database: string, user: string): boolean => {
     for (const [type = "", databases = "", names = "", ...rest] of rules) {
       if (!type.startsWith("host")) continue
-      const databaseFits = databases === database || (databases === "all" && database !== "replication")
+      const databaseFits =
+        databases === database || (databases === "all" && database !== "replication")
       const userFits = names === "all" || names.replaceAll('"', "") === user
       if (databaseFits && userFits) return !rest.includes("reject")
     }

@@ -1,6 +1,7 @@
 /**
- * Which event codes and step kinds a run has seen. A rule of the agents that no run ever reaches is not tested, whatever the number
- * of seeds: `missing` names them, apart from those that this simulator cannot reach, each with its reason.
+ * Which event codes and step kinds a run has seen. A rule of the agents that no run ever reaches is
+ * not tested, whatever the number of seeds: `missing` names them, apart from those that this
+ * simulator cannot reach, each with its reason.
  */
 import { sortedSet } from "#base/order.ts"
 import { type EventCode, events } from "#model/events.ts"
@@ -27,12 +28,16 @@ export const unreachable: Readonly<Record<string, string>> = {
   "event agent.failed": "an error that no round expects is a bug: a run in which it is said fails",
   "event invariant.broken": "a decision against its own rules, likewise",
   "event failover.requested": "no component says it",
-  "event primary.role": "a standby cluster follows a PostgreSQL outside of the cluster; there is none in here",
+  "event primary.role":
+    "a standby cluster follows a PostgreSQL outside of the cluster; there is none in here",
   "step restore": "the model PostgreSQL has no backups to restore from (initMode pitr): test/e2e",
   "step wait-recovered": "archive recovery, as above",
 }
 
-/** Everything of the tables that was not seen although it could have been; and rows of `unreachable` that were seen. */
+/**
+ * Everything of the tables that was not seen although it could have been; and rows of `unreachable`
+ * that were seen.
+ */
 export function missing(seen: ReadonlyMap<string, number>): readonly string[] {
   const all = [
     ...Object.keys(events).map((code) => `event ${code}`),

@@ -1,7 +1,7 @@
 /**
- * A keeper's data directory as the model has it: what survives every crash. Steps change it at one instant each, as the real
- * executors do with a rename after an fsync; what they leave half done is marked `half`, and only the keeper's own mark file
- * tells that to its next life.
+ * A keeper's data directory as the model has it: what survives every crash. Steps change it at one
+ * instant each, as the real executors do with a rename after an fsync; what they leave half done is
+ * marked `half`, and only the keeper's own mark file tells that to its next life.
  */
 import type { Certificate } from "#model/info.ts"
 import type { ConfigFiles, DBState, KeeperState, Mark } from "#model/local.ts"

@@ -1,11 +1,12 @@
 /**
- * From a seed to a run: how many machines, which specification, which faults and wishes and when. Everything is drawn before the
- * world starts, from a generator of its own, so a change in the agents does not change what is done to them.
+ * From a seed to a run: how many machines, which specification, which faults and wishes and when.
+ * Everything is drawn before the world starts, from a generator of its own, so a change in the
+ * agents does not change what is done to them.
  */
 import { duration } from "#base/duration.ts"
 import { type Random, generator } from "#base/random.ts"
 import { type Spec, emptySpec } from "#model/spec.ts"
-import { faults } from "./faults.ts"
+import { duringSetup, faults } from "./faults.ts"
 import type { Shape } from "./sim.ts"
 
 /** One thing that will be done to the cluster. */
@@ -46,10 +47,11 @@ export function draw(seed: number, focus: readonly string[] = []): Plan {
   const random = generator(seed ^ 0x5eed)
   const chance = (p: number): boolean => random.next() < p
   // Short intervals make long runs: fewer of them, and smaller ones.
-  const quick = chance(0.08)
-  const keepers = 2 + random.below(quick ? 2 : 3)
+  const quick = chance(0.06)
+  const keepers = [2, 2, 3, 3, 4][random.below(quick ? 4 : 5)] ?? 2
   const sync = chance(0.55)
-  // Trouble while the first primary is made; most runs leave it in peace, there is little to lose yet.
+  // Trouble while the first primary is made; most runs leave it in peace, there is little to lose
+  // yet.
   const early = focus.length === 0 && chance(0.06)
   const shape: Shape = {
     seed,
@@ -60,19 +62,43 @@ export function draw(seed: number, focus: readonly string[] = []): Plan {
     spec: drawSpec(random, { sync, keepers, quick, early }),
     honest: chance(0.05),
     oneAccount: chance(0.1),
-    news: quick || chance(0.15) ? 8 : 4_000,
+    news: quick || chance(0.1) ? 8 : 8_000,
     drift: chance(0.5) ? 0.045 : 0,
   }
   const length = 10 * minute + random.below(minute)
   return {
     shape,
     deeds: [...(early ? [drawEarly(random)] : []), ...drawDeeds(random, length, focus)],
-    writers: { direct: chance(0.3) ? 1 : 0, proxied: 1 + random.below(2), pause: 400 + random.below(2_000) },
+    writers: {
+      direct: chance(0.3) ? 1 : 0,
+      proxied: 1 + random.below(2),
+      pause: 800 + random.below(2_400),
+    },
     length,
   }
 }
 
 const seconds = (n: number): ReturnType<typeof duration> => duration(n * 1_000)
+
+/** The cost of a run grows with the number of rounds in it, so most runs are leisurely. */
+const timings: Readonly<Record<"quick" | "brisk" | "default" | "leisurely", Partial<Spec>>> = {
+  quick: {
+    sleepInterval: seconds(1),
+    failInterval: seconds(3),
+    proxyCheckInterval: seconds(1),
+    proxyTimeout: seconds(3),
+    requestTimeout: seconds(2),
+  },
+  brisk: { sleepInterval: seconds(4), failInterval: seconds(12), proxyTimeout: seconds(9) },
+  default: {},
+  leisurely: {
+    sleepInterval: seconds(10),
+    failInterval: seconds(25),
+    proxyCheckInterval: seconds(8),
+    proxyTimeout: seconds(20),
+  },
+}
+const slower = ["brisk", "default", "leisurely", "leisurely", "leisurely"] as const
 
 interface Kind {
   readonly sync: boolean
@@ -84,17 +110,7 @@ interface Kind {
 function drawSpec(random: Random, { sync, keepers, quick, early }: Kind): Spec {
   const chance = (p: number): boolean => random.next() < p
   const max = 1 + random.below(Math.max(1, keepers - 1))
-  const timing: Partial<Spec> = quick
-    ? {
-        sleepInterval: seconds(1),
-        failInterval: seconds(3),
-        proxyCheckInterval: seconds(1),
-        proxyTimeout: seconds(3),
-        requestTimeout: seconds(2),
-      }
-    : chance(0.65)
-      ? {}
-      : { sleepInterval: seconds(4), failInterval: seconds(12), proxyTimeout: seconds(9) }
+  const timing = quick ? timings.quick : timings[slower[random.below(slower.length)] ?? "default"]
   return {
     ...emptySpec,
     ...timing,
@@ -113,18 +129,24 @@ function drawSpec(random: Random, { sync, keepers, quick, early }: Kind): Spec {
   }
 }
 
-const drawEarly = (random: Random): Deed => ({
-  at: 1_000 + random.below(9_000),
-  what: ["killMachine", "killKeeper", "cutHost"][random.below(3)] ?? "",
-  lasts: 10_000 + random.below(50_000),
-})
+const drawEarly = (random: Random): Deed => {
+  const lasts = 10_000 + random.below(50_000)
+  if (random.next() < 0.5) return { at: 0, what: duringSetup, lasts }
+  return {
+    at: 1_000 + random.below(9_000),
+    what: random.next() < 0.5 ? "killMachine" : "cutHost",
+    lasts,
+  }
+}
 
 function drawDeeds(random: Random, length: number, focus: readonly string[]): readonly Deed[] {
-  const names = focus.length > 0 ? focus : Object.keys(faults)
+  const names =
+    focus.length > 0 ? focus : Object.keys(faults).filter((name) => name !== duringSetup)
   const count = (focus.length > 0 ? 8 : 3) + random.below(5)
   const deeds: Deed[] = []
   const at = (): number => minute + random.below(length - 2 * minute)
-  const span = (): number => (random.next() < 0.6 ? 1_000 + random.below(20_000) : random.below(90_000))
+  const span = (): number =>
+    random.next() < 0.6 ? 1_000 + random.below(20_000) : random.below(90_000)
   for (let i = 0; i < count; i++) {
     const what = names[random.below(names.length)] ?? ""
     const first = { at: at(), what, lasts: span() }

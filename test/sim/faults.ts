@@ -1,15 +1,17 @@
 /**
- * The faults of a run: what breaks, and how it is healed. Each is a row: a name, and a function that does it and returns what undoes
- * it. Which of them strike, when and for how long is drawn by `vopr.ts` from the seed.
+ * The faults of a run: what breaks, and how it is healed. Each is a row: a name, and a function
+ * that does it and returns what undoes it. Which of them strike, when and for how long is drawn by
+ * `vopr.ts` from the seed.
  *
- * A fault that would take the last copy of something from the cluster is not drawn: the promises speak of faults that leave one.
+ * A fault that would take the last copy of something from the cluster is not drawn: the promises
+ * speak of faults that leave one.
  */
 import { duration, toMillis } from "#base/duration.ts"
 import { type Spec, withDefaults } from "#model/spec.ts"
+import { waitsFor } from "./checkers/convergence.ts"
 import { copiesOn, emptyDisk } from "./disk.ts"
 import type { Host } from "./host.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
-import { stopNow } from "./server.ts"
 import { type Sim, isPrimary } from "./sim.ts"
 import { calm } from "./store.ts"
 import { holds } from "./wal.ts"
@@ -82,7 +84,12 @@ function freezeMachine(sim: Sim, machine: Machine): Heal {
 }
 
 /** `ways`: pairs from, to. */
-function cut(sim: Sim, host: string, what: string, ways: readonly (readonly [string, string])[]): Heal {
+function cut(
+  sim: Sim,
+  host: string,
+  what: string,
+  ways: readonly (readonly [string, string])[],
+): Heal {
   for (const [from, to] of ways) sim.world.cut(from, to)
   return struck(sim, host, what, () => {
     for (const [from, to] of ways) sim.world.mend(from, to)
@@ -97,7 +104,9 @@ function cutMachine(sim: Sim, name: string): Heal {
     case 0:
       return cut(sim, name, `cut ${name} from the store`, both(storeName))
     case 1: {
-      const way: readonly [string, string] = world.chance(0.5) ? [name, storeName] : [storeName, name]
+      const way: readonly [string, string] = world.chance(0.5)
+        ? [name, storeName]
+        : [storeName, name]
       return cut(sim, name, `cut ${way.join(" > ")}`, [way])
     }
     case 2:
@@ -118,7 +127,9 @@ const between = (a: string, b: string): readonly (readonly [string, string])[] =
   [b, a],
 ]
 
-/** Two faults of which the second follows the first after `delay`, unless they are healed by then. */
+/**
+ * Two faults of which the second follows the first after `delay`, unless they are healed by then.
+ */
 function chain(sim: Sim, first: Heal, delay: number, second: () => Heal | null): Heal {
   const heals: Heal[] = [first]
   let over = false
@@ -128,6 +139,27 @@ function chain(sim: Sim, first: Heal, delay: number, second: () => Heal | null):
   })
   return () => {
     over = true
+    for (const heal of heals) heal()
+  }
+}
+
+/** Not drawn like the others: it waits for the moment in which the first primary is half made. */
+export const duringSetup = "killDuringSetup"
+
+function killDuringSetup(sim: Sim): Heal {
+  const heals: Heal[] = []
+  let armed = true
+  sim.hooks.said.push((who, { code, fields }) => {
+    const setup =
+      code === "step.started" &&
+      (fields["step"] === "create-roles" || fields["step"] === "wait-ready")
+    const host = sim.hosts.get(who)
+    if (!armed || !setup || host === undefined) return
+    armed = false
+    sim.world.at(sim.world.between(0, 100), null, () => heals.push(killMachine(sim, host.machine)))
+  })
+  return () => {
+    armed = false
     for (const heal of heals) heal()
   }
 }
@@ -145,13 +177,18 @@ function breakSpec(sim: Sim): Heal | null {
     return true
   }
   const before = sim.shape.spec.proxyTimeout
-  return edit(duration(1)) ? struck(sim, null, "the specification is invalid", () => edit(before)) : null
+  return edit(duration(1))
+    ? struck(sim, null, "the specification is invalid", () => edit(before))
+    : null
 }
 
 /** A standby falls behind, and then the primary is gone: whoever elects now must look closely. */
 function lagThenKill(sim: Sim): Heal | null {
   const primary = primaryOf(sim)
-  const standby = pick(sim, hosts(sim).filter((host) => host !== primary && host.instance !== null))
+  const standby = pick(
+    sim,
+    hosts(sim).filter((host) => host !== primary && host.instance !== null),
+  )
   if (primary === undefined || standby === undefined) return null
   const [a, b] = [primary.machine.name, standby.machine.name]
   const lag = cut(sim, b, `cut ${b} from ${a}`, between(a, b))
@@ -160,7 +197,10 @@ function lagThenKill(sim: Sim): Heal | null {
   )
 }
 
-/** The primary is cut off from the store, and the proxies just before others give up on it: they still send clients to it. */
+/**
+ * The primary is cut off from the store, and the proxies just before others give up on it: they
+ * still send clients to it.
+ */
 function cutThenProxies(sim: Sim): Heal | null {
   const primary = primaryOf(sim)
   if (primary === undefined) return null
@@ -175,8 +215,8 @@ function cutThenProxies(sim: Sim): Heal | null {
 }
 
 /**
- * Somebody rewrites the cluster data as it is, again and again: whoever decides meanwhile loses the race. Short, because the leader
- * can do nothing in that time.
+ * Somebody rewrites the cluster data as it is, again and again: whoever decides meanwhile loses the
+ * race. Short, because the leader can do nothing in that time.
  */
 function meddle(sim: Sim): Heal {
   const { world } = sim
@@ -198,14 +238,14 @@ function killPostgres(sim: Sim, host: Host): Heal | null {
   const { instance } = host
   if (instance === null) return null
   const heal = struck(sim, host.machine.name, `kill PostgreSQL on ${host.machine.name}`, nothing)
-  stopNow(instance)
-  instance.asked = false
+  sim.world.kill(instance.process)
   return heal
 }
 
 /** Everything the keeper had is gone, and its machine comes back with an empty disk. */
 function loseDisk(sim: Sim, host: Host): Heal | null {
-  if (!others(sim, host)) return null
+  // One at a time: whoever loses two disks before the first is copied anew has lost what was on both.
+  if (waitsFor(sim).length > 0 || !others(sim, host)) return null
   const heal = killMachine(sim, host.machine)
   sim.world.trace.add("FAULT", `disk of ${host.machine.name} lost`)
   Object.assign(host.disk, emptyDisk())
@@ -213,8 +253,9 @@ function loseDisk(sim: Sim, host: Host): Heal | null {
 }
 
 /**
- * Running standbys elsewhere hold all that was acknowledged, and nothing else is broken; in synchronous mode the view knows of one, or
- * a primary that lost its disk leaves nobody who may be elected.
+ * Running standbys elsewhere hold all that was acknowledged, and nothing else is broken; in
+ * synchronous mode the view knows of one, or a primary that lost its disk leaves nobody who may be
+ * elected.
  */
 function others(sim: Sim, host: Host): boolean {
   const data = host.disk.data
@@ -222,10 +263,14 @@ function others(sim: Sim, host: Host): boolean {
   const primary = host.instance?.inRecovery === false
   if (sim.ledger.promise === "sync" && primary && !confirmed(sim)) return false
   const running = hosts(sim).filter(({ instance }) =>
-    primary ? instance?.upstream?.upstream === host.instance : instance?.phase === "up" && instance !== host.instance,
+    primary
+      ? instance?.upstream?.upstream === host.instance
+      : instance?.phase === "up" && instance !== host.instance,
   )
   return running.some(({ disk }) =>
-    sim.ledger.acks.every((ack) => ack.lost || copiesOn(disk).some((wal) => holds(wal, ack.record))),
+    sim.ledger.acks.every(
+      (ack) => ack.lost || copiesOn(disk).some((wal) => holds(wal, ack.record)),
+    ),
   )
 }
 
@@ -245,6 +290,7 @@ function store(sim: Sim, what: string, change: (weather: Sim["store"]["weather"]
 }
 
 export const faults: Readonly<Record<string, Fault>> = {
+  [duringSetup]: (sim) => killDuringSetup(sim),
   killKeeper: (sim) => withNode(sim, "keeper", (node) => killAgent(sim, node, "kill")),
   endKeeper: (sim) => withNode(sim, "keeper", (node) => killAgent(sim, node, "end")),
   freezeKeeper: (sim) => withNode(sim, "keeper", (node) => freezeAgent(sim, node)),
@@ -262,8 +308,7 @@ export const faults: Readonly<Record<string, Fault>> = {
     const machine = pick(sim, [...sim.machines.values()])
     return machine === undefined ? null : cutMachine(sim, machine.name)
   },
-  loseDisk: (sim, active) =>
-    active() > 0 ? null : withHost(sim, (host) => loseDisk(sim, host)),
+  loseDisk: (sim, active) => (active() > 0 ? null : withHost(sim, (host) => loseDisk(sim, host))),
   lagThenKill: (sim) => lagThenKill(sim),
   cutThenProxies: (sim) => cutThenProxies(sim),
   meddle: (sim) => meddle(sim),

@@ -1,13 +1,16 @@
 /**
- * The event queue of the simulated world: a binary heap ordered by time, then by the order in which tasks were put in, so that
- * one seed gives one run. A hot path: plain arrays, mutation, no allocation besides the task itself.
+ * The event queue of the simulated world: a binary heap ordered by time, then by the order in which
+ * tasks were put in, so that one seed gives one run. A hot path: plain arrays, mutation, no
+ * allocation besides the task itself.
  */
 import type { Process } from "./world.ts"
 
 export interface Task {
   at: number
   readonly seq: number
-  /** Whose work it is: a dead owner's tasks vanish, a frozen owner's wait. Null: the world's own. */
+  /**
+   * Whose work it is: a dead owner's tasks vanish, a frozen owner's wait. Null: the world's own.
+   */
   readonly owner: Process | null
   run: (() => void) | null // null: cancelled
 }

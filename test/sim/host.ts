@@ -1,6 +1,7 @@
 /**
- * A machine that carries a keeper's data directory: the disk, the PostgreSQL that runs on it, and the guardian that is PostgreSQL's
- * parent. All three outlive a keeper process; only the disk outlives the machine.
+ * A machine that carries a keeper's data directory: the disk, the PostgreSQL that runs on it, and
+ * the guardian that is PostgreSQL's parent. All three outlive a keeper process; only the disk
+ * outlives the machine.
  */
 import type { BootUUID } from "#model/ids.ts"
 import { bootUUID } from "#model/ids.ts"
@@ -40,7 +41,12 @@ export interface Host {
   changed: () => void
 }
 
-export const createHost = (world: World, servers: Servers, machine: Machine, watch: HostWatch): Host => ({
+export const createHost = (
+  world: World,
+  servers: Servers,
+  machine: Machine,
+  watch: HostWatch,
+): Host => ({
   world,
   servers,
   machine,

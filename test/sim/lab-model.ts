@@ -24,7 +24,10 @@ export function modelLab(seed: number): Lab {
     const known = hosts.get(name)
     if (known !== undefined) return known
     const machine = world.machine(name, 1_000, 1)
-    const made = { host: createHost(world, servers, machine, quiet), keeper: world.spawn(name, machine) }
+    const made = {
+      host: createHost(world, servers, machine, quiet),
+      keeper: world.spawn(name, machine),
+    }
     hosts.set(name, made)
     return made
   }
@@ -72,11 +75,17 @@ export function modelLab(seed: number): Lab {
         { kind: "create-roles" },
         { kind: "stop", why: "set up", escalateAfter: millis(60_000), checkpoint: false },
       ),
-    clone: (from, to) => run(to, { kind: "clone", from: source(from), slot: "" }, { kind: "swap-in" }),
+    clone: (from, to) =>
+      run(to, { kind: "clone", from: source(from), slot: "" }, { kind: "swap-in" }),
     configure: (name, config) => run(name, { kind: "write-config", files: files(name, config) }),
     start: (name) =>
-      run(name, { kind: "start", temporary: null }, { kind: "wait-ready", timeout: millis(60_000) }),
-    stop: (name) => run(name, { kind: "stop", why: "", escalateAfter: millis(60_000), checkpoint: false }),
+      run(
+        name,
+        { kind: "start", temporary: null },
+        { kind: "wait-ready", timeout: millis(60_000) },
+      ),
+    stop: (name) =>
+      run(name, { kind: "stop", why: "", escalateAfter: millis(60_000), checkpoint: false }),
     crash: (name) => Promise.resolve(world.kill(instance(name).process)),
     reload: (name) => Promise.resolve(reload(instance(name))),
     promote: (name) => run(name, { kind: "promote", timeout: millis(60_000) }),
@@ -117,7 +126,15 @@ function files(name: string, { sync = "", follow = "", open: clients = false }: 
 
 function factsOf(instance: Instance | null): Facts {
   if (instance === null || instance.phase !== "up")
-    return { up: false, inRecovery: false, timeline: 0, streaming: false, history: [], syncStandbys: [], rows: [] }
+    return {
+      up: false,
+      inRecovery: false,
+      timeline: 0,
+      streaming: false,
+      history: [],
+      syncStandbys: [],
+      rows: [],
+    }
   const { dir, inRecovery, upstream, waiting } = instance
   const hidden = new Set(waiting.map(({ record }) => record.row))
   return {
@@ -127,6 +144,8 @@ function factsOf(instance: Instance | null): Facts {
     streaming: upstream !== null,
     history: dir.wal.history.map(({ timeline }) => timeline),
     syncStandbys: inRecovery ? [] : syncNow(instance),
-    rows: dir.wal.records.flatMap(({ kind, row }) => (kind === "commit" && !hidden.has(row) ? [row] : [])),
+    rows: dir.wal.records.flatMap(({ kind, row }) =>
+      kind === "commit" && !hidden.has(row) ? [row] : [],
+    ),
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The script of `lab.ts` on PostgreSQL 15 itself: initdb, pg_ctl, pg_basebackup, pg_rewind and SQL, in a temporary directory, on
- * loopback. It kills only what it started and removes what it made.
+ * The script of `lab.ts` on PostgreSQL 15 itself: initdb, pg_ctl, pg_basebackup, pg_rewind and SQL,
+ * in a temporary directory, on loopback. It kills only what it started and removes what it made.
  */
 import { chmod, chown, mkdtemp, readFile, rm, writeFile } from "node:fs/promises"
 import { join } from "node:path"
@@ -20,7 +20,10 @@ interface Server {
 /** Runs a PostgreSQL program as an unprivileged user; throws with its output when it fails. */
 async function run(program: string, ...args: readonly string[]): Promise<string> {
   const command = isRoot ? ["runuser", "-u", "postgres", "--"] : []
-  const child = Bun.spawn([...command, join(bin, program), ...args], { stdout: "pipe", stderr: "pipe" })
+  const child = Bun.spawn([...command, join(bin, program), ...args], {
+    stdout: "pipe",
+    stderr: "pipe",
+  })
   const [out, error] = await Promise.all([
     new Response(child.stdout).text(),
     new Response(child.stderr).text(),
@@ -31,7 +34,9 @@ async function run(program: string, ...args: readonly string[]): Promise<string>
 
 async function postgresUser(): Promise<{ uid: number; gid: number }> {
   const id = async (flag: string): Promise<number> =>
-    Number(await new Response(Bun.spawn(["id", flag, "postgres"], { stdout: "pipe" }).stdout).text())
+    Number(
+      await new Response(Bun.spawn(["id", flag, "postgres"], { stdout: "pipe" }).stdout).text(),
+    )
   return { uid: await id("-u"), gid: await id("-g") }
 }
 
@@ -96,20 +101,40 @@ export async function realLab(): Promise<Lab> {
       await run("initdb", "-D", at(name).data, "-U", users.super, "-k", "-N")
       await configure(name, { open: true })
       await start(name)
-      await sql(name, `create role ${users.replication} login replication; create role ${users.client} login`)
+      await sql(
+        name,
+        `create role ${users.replication} login replication; create role ${users.client} login`,
+      )
       await sql(name, `create table rows (n int); grant all on rows to ${users.client}`)
       await stop(name)
     },
     clone: (from, to) =>
-      run("pg_basebackup", "-D", at(to).data, "-d", source(from, users.replication), "-Xs", "-cfast").then(() => {}),
+      run(
+        "pg_basebackup",
+        "-D",
+        at(to).data,
+        "-d",
+        source(from, users.replication),
+        "-Xs",
+        "-cfast",
+      ).then(() => {}),
     configure,
     start,
     stop: (name) => stop(name).then(() => {}),
     async crash(name) {
       const { data } = at(name)
       const pid = Number((await readFile(join(data, "postmaster.pid"), "utf8")).split("\n")[0])
-      const children = await new Response(Bun.spawn(["pgrep", "-P", String(pid)], { stdout: "pipe" }).stdout).text()
-      const all = [pid, ...children.trim().split("\n").filter((line) => line !== "").map(Number)]
+      const children = await new Response(
+        Bun.spawn(["pgrep", "-P", String(pid)], { stdout: "pipe" }).stdout,
+      ).text()
+      const all = [
+        pid,
+        ...children
+          .trim()
+          .split("\n")
+          .filter((line) => line !== "")
+          .map(Number),
+      ]
       for (const one of all) signal(one, "SIGKILL")
       await until("its processes are gone", () => all.every((one) => !signal(one, 0)))
     },
@@ -119,18 +144,27 @@ export async function realLab(): Promise<Lab> {
       await sql(name, "checkpoint") // or pg_rewind reads the old timeline (D-52)
     },
     rewind: (name, from) =>
-      run("pg_rewind", "-D", at(name).data, `--source-server=${source(from, users.super)}`, "-N").then(() => {}),
+      run(
+        "pg_rewind",
+        "-D",
+        at(name).data,
+        `--source-server=${source(from, users.super)}`,
+        "-N",
+      ).then(() => {}),
     insert: async (name, row) => insert(at(name).port, row, inserts),
     async cancel(name) {
       // Only what waits; a backend that just began would not be there yet.
-      const waiting = "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'"
+      const waiting =
+        "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'"
       await until("a commit waits", async () => (await sql(name, waiting)) !== "0")
     },
     facts: (name) => facts(sql, name),
     async covers(running, stopped) {
       const control = await run("pg_controldata", at(stopped).data)
       const checkpoint = /Latest checkpoint location:\s+(\S+)/.exec(control)?.[1] ?? ""
-      return (await sql(running, `select pg_last_wal_receive_lsn() >= '${checkpoint}'::pg_lsn`)) === "t"
+      return (
+        (await sql(running, `select pg_last_wal_receive_lsn() >= '${checkpoint}'::pg_lsn`)) === "t"
+      )
     },
     until,
     async [Symbol.asyncDispose]() {
@@ -209,7 +243,15 @@ async function facts(
   sql: (name: string, text: string, database?: string) => Promise<string>,
   name: string,
 ): Promise<Facts> {
-  const down = { up: false, inRecovery: false, timeline: 0, streaming: false, history: [], syncStandbys: [], rows: [] }
+  const down = {
+    up: false,
+    inRecovery: false,
+    timeline: 0,
+    streaming: false,
+    history: [],
+    syncStandbys: [],
+    rows: [],
+  }
   const text = await sql(
     name,
     `select pg_is_in_recovery(),
@@ -220,7 +262,8 @@ async function facts(
   if (text === null) return down
   const [recovery, streaming, sync = "", rows = ""] = text.split("|")
   const timeline = Number((await sql(name, "IDENTIFY_SYSTEM", "replication=1")).split("|")[1])
-  const history = timeline > 1 ? await sql(name, `TIMELINE_HISTORY ${timeline}`, "replication=1") : ""
+  const history =
+    timeline > 1 ? await sql(name, `TIMELINE_HISTORY ${timeline}`, "replication=1") : ""
   const words = (line: string): readonly string[] => line.split(" ").filter((word) => word !== "")
   return {
     up: true,

@@ -1,6 +1,7 @@
 /**
- * One script about PostgreSQL, told to two listeners: the model of this folder and PostgreSQL 15. What both must say alike is what the
- * protocol rests on: timelines, the wait for synchronous standbys, cancel, crash, rewind, asynchronous reload.
+ * One script about PostgreSQL, told to two listeners: the model of this folder and PostgreSQL 15.
+ * What both must say alike is what the protocol rests on: timelines, the wait for synchronous
+ * standbys, cancel, crash, rewind, asynchronous reload.
  *
  * The script only observes what settles (`until`), never how long it took.
  */
@@ -96,7 +97,10 @@ async function synchronousWait(lab: Lab, say: Say): Promise<void> {
   await acknowledged(lab, "a", 2)
   say(`acknowledged with b: b has ${(await lab.facts("b")).rows.join(" ")}`)
   await lab.stop("b")
-  await lab.until("a knows that b is gone", async () => (await lab.facts("a")).syncStandbys.length === 0)
+  await lab.until(
+    "a knows that b is gone",
+    async () => (await lab.facts("a")).syncStandbys.length === 0,
+  )
   const cancelled = await lab.insert("a", 3)
   await waits(lab, "a", 3, cancelled)
   say(`without b: ${cancelled()}, visible rows ${(await lab.facts("a")).rows.join(" ")}`)
@@ -113,7 +117,10 @@ async function synchronousWait(lab: Lab, say: Say): Promise<void> {
 
 /** It is in the local log and not answered: a short wait that ends by a fact, not by time. */
 const waits = (lab: Lab, name: string, row: number, state: () => Insert): Promise<void> =>
-  lab.until(`row ${row} waits on ${name}`, async () => state() === "pending" && (await lab.facts(name)).up)
+  lab.until(
+    `row ${row} waits on ${name}`,
+    async () => state() === "pending" && (await lab.facts(name)).up,
+  )
 
 /** A crash makes a commit visible that nobody acknowledged. */
 async function crashed(lab: Lab, say: Say): Promise<void> {
@@ -133,7 +140,9 @@ async function crashed(lab: Lab, say: Say): Promise<void> {
   say(`in the crash: ${state()}`)
   await lab.start("a")
   await lab.until("a is up", async () => (await lab.facts("a")).up)
-  say(`after the crash the row is ${(await lab.facts("a")).rows.includes(row) ? "visible" : "gone"}`)
+  say(
+    `after the crash the row is ${(await lab.facts("a")).rows.includes(row) ? "visible" : "gone"}`,
+  )
   await lab.start("b")
   await streams(lab, "b")
   await hasRow(lab, "b", row)
@@ -146,7 +155,10 @@ const isWaiting = async (lab: Lab): Promise<boolean> => {
   return up && syncStandbys.length === 0
 }
 
-/** A fast stop sends everything; the standby takes over and the old primary follows without a rewind. */
+/**
+ * A fast stop sends everything; the standby takes over and the old primary follows without a
+ * rewind.
+ */
 async function handedOver(lab: Lab, say: Say): Promise<void> {
   const state = await lab.insert("a", 20)
   await lab.until("row 20 is acknowledged", () => state() === "done")
@@ -163,7 +175,9 @@ async function handedOver(lab: Lab, say: Say): Promise<void> {
   say(`a follows without rewind: timeline ${timeline} after [${history.join(" ")}]`)
 }
 
-/** A primary that wrote beyond the fork does not stream; after a rewind it does, without its rows. */
+/**
+ * A primary that wrote beyond the fork does not stream; after a rewind it does, without its rows.
+ */
 async function diverged(lab: Lab, say: Say): Promise<void> {
   await lab.stop("a")
   await acknowledged(lab, "b", 30)

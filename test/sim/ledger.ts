@@ -1,6 +1,6 @@
 /**
- * What clients were told: every acknowledged row, with the record that holds it. The checkers' ground truth, and nothing that an
- * agent could see.
+ * What clients were told: every acknowledged row, with the record that holds it. The checkers'
+ * ground truth, and nothing that an agent could see.
  */
 import type { Instance } from "./server.ts"
 import type { Rec } from "./wal.ts"
@@ -33,7 +33,10 @@ export interface Ledger {
   add(ack: Ack, instance: Instance): void
   /** The operator gave the promise up: everything so far may be lost now. */
   relax(): void
-  /** The operator began a new cluster: the rows of these old ones, also those still to come, are out of everybody's hands. */
+  /**
+   * The operator began a new cluster: the rows of these old ones, also those still to come, are out
+   * of everybody's hands.
+   */
   forget(systems: Iterable<string>): void
 }
 

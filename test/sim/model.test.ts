@@ -1,6 +1,7 @@
 /**
- * The model PostgreSQL and the real one tell the same story. When this fails for the model, the simulator tests a PostgreSQL that
- * does not exist; when it fails for the real one, we believed something wrong.
+ * The model PostgreSQL and the real one tell the same story. When this fails for the model, the
+ * simulator tests a PostgreSQL that does not exist; when it fails for the real one, we believed
+ * something wrong.
  */
 import { expect, test } from "bun:test"
 import { script } from "./lab.ts"

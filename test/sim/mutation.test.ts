@@ -1,6 +1,7 @@
 /**
- * Is the simulator any good? Each bug of `mutations.ts` is planted, and seeds are run until a checker finds it. A bug that is not
- * found within the bound fails the test, and so does one that is found for another reason than expected.
+ * Is the simulator any good? Each bug of `mutations.ts` is planted, and seeds are run until a
+ * checker finds it. A bug that is not found within the bound fails the test, and so does one that
+ * is found for another reason than expected.
  */
 import { expect, test } from "bun:test"
 import { resolve } from "node:path"

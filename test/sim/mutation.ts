@@ -1,6 +1,7 @@
 /**
- * Bugs planted by hand, to see that the simulator finds them: one text of one source file is replaced while it is loaded. The
- * sources stay as they are; a text that is no longer there fails loudly, so that a mutation never tests nothing.
+ * Bugs planted by hand, to see that the simulator finds them: one text of one source file is
+ * replaced while it is loaded. The sources stay as they are; a text that is no longer there fails
+ * loudly, so that a mutation never tests nothing.
  */
 import { resolve } from "node:path"
 import { plugin } from "bun"
@@ -28,7 +29,9 @@ export function plant({ file, find, put }: Pick<Mutation, "file" | "find" | "put
         if (args.path !== path) return { contents: source, loader: "ts" }
         const parts = source.split(find)
         if (parts.length !== 2)
-          throw new Error(`${file} holds ${parts.length - 1} times what the mutation replaces: ${find}`)
+          throw new Error(
+            `${file} holds ${parts.length - 1} times what the mutation replaces: ${find}`,
+          )
         return { contents: parts.join(put), loader: "ts" }
       })
     },

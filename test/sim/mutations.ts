@@ -1,5 +1,6 @@
 /**
- * The bugs that the simulator must find, by name. Each is something that a careful person could write.
+ * The bugs that the simulator must find, by name. Each is something that a careful person could
+ * write.
  */
 import type { Mutation } from "./mutation.ts"
 

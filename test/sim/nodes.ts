@@ -50,6 +50,7 @@ export function startNode(sim: Sim, node: Node): void {
   const process = world.spawn(node.name, node.machine)
   node.process = process
   node.end = new AbortController()
+  sim.ends.push(node.end)
   process.onKill.push(() => void (node.process = null))
   const log: Log = {
     event(event: Event) {

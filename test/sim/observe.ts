@@ -1,6 +1,6 @@
 /**
- * The model's answer to "what is on this machine": the same value that the real adapter puts together from files, processes and one
- * look into PostgreSQL.
+ * The model's answer to "what is on this machine": the same value that the real adapter puts
+ * together from files, processes and one look into PostgreSQL.
  */
 import { lsn } from "#base/lsn.ts"
 import { sortedSet } from "#base/order.ts"
@@ -15,7 +15,12 @@ import { syncNow } from "./replication.ts"
 import type { Instance } from "./server.ts"
 import { type Fork, endOf, historyOf } from "./wal.ts"
 
-const noDB: Local["db"] = { uid: dbUID(""), generation: generation(0), initializing: false, initPGParameters: null }
+const noDB: Local["db"] = {
+  uid: dbUID(""),
+  generation: generation(0),
+  initializing: false,
+  initPGParameters: null,
+}
 
 const histories = new WeakMap<readonly Fork[], readonly TimelineHistory[]>()
 const history = ({ wal }: Dir): readonly TimelineHistory[] => {
@@ -110,5 +115,12 @@ const needRestart = [
   "shared_buffers",
 ] as const
 
-const pendingRestart = ({ started, settings }: { started: Settings; settings: Settings }): boolean =>
-  started !== settings && needRestart.some((name) => started.all.get(name) !== settings.all.get(name))
+const pendingRestart = ({
+  started,
+  settings,
+}: {
+  started: Settings
+  settings: Settings
+}): boolean =>
+  started !== settings &&
+  needRestart.some((name) => started.all.get(name) !== settings.all.get(name))

@@ -1,6 +1,7 @@
 /**
- * What a person at `stolon ctl` does, as a process of its own: read, change, compare-and-swap, again on conflict. The changes are
- * those of the reference (1.7); what is refused there is not written here.
+ * What a person at `stolon ctl` does, as a process of its own: read, change, compare-and-swap,
+ * again on conflict. The changes are those of the reference (1.7); what is refused there is not
+ * written here.
  */
 import { generator } from "#base/random.ts"
 import { sortedValues } from "#base/order.ts"
@@ -68,40 +69,48 @@ export function createOperator(sim: Sim): Operator {
 }
 
 /** `ctl failover [KEEPER]`: a wish, see `FailoverRequest`. */
-export const failover = (sim: Sim, keeper: KeeperUID): Change => (data) => ({
-  ...data,
-  cluster: {
-    ...data.cluster,
-    status: {
-      ...data.cluster.status,
-      failoverRequest: { nonce: newNonce(generator(sim.world.random.below(2 ** 31))), keeper },
+export const failover =
+  (sim: Sim, keeper: KeeperUID): Change =>
+  (data) => ({
+    ...data,
+    cluster: {
+      ...data.cluster,
+      status: {
+        ...data.cluster.status,
+        failoverRequest: { nonce: newNonce(generator(sim.world.random.below(2 ** 31))), keeper },
+      },
     },
-  },
-})
+  })
 
 /** `ctl failkeeper KEEPER`. */
-export const failKeeper = (uid: KeeperUID): Change => (data) => {
-  const keeper = data.keepers.get(uid)
-  if (keeper === undefined) return null
-  const status = { ...keeper.status, forceFail: true }
-  return { ...data, keepers: new Map(data.keepers).set(uid, { ...keeper, status }) }
-}
+export const failKeeper =
+  (uid: KeeperUID): Change =>
+  (data) => {
+    const keeper = data.keepers.get(uid)
+    if (keeper === undefined) return null
+    const status = { ...keeper.status, forceFail: true }
+    return { ...data, keepers: new Map(data.keepers).set(uid, { ...keeper, status }) }
+  }
 
 /** `ctl removekeeper KEEPER`: refused for the primary's. */
-export const removeKeeper = (uid: KeeperUID): Change => (data) => {
-  if (!data.keepers.has(uid)) return null
-  const db = sortedValues(data.dbs).find(({ spec }) => spec.keeperUID === uid)
-  if (db !== undefined && db.uid === data.cluster.status.master) return null
-  const keepers = new Map(data.keepers)
-  const dbs = new Map(data.dbs)
-  keepers.delete(uid)
-  if (db !== undefined) dbs.delete(db.uid)
-  return { ...data, keepers, dbs }
-}
+export const removeKeeper =
+  (uid: KeeperUID): Change =>
+  (data) => {
+    if (!data.keepers.has(uid)) return null
+    const db = sortedValues(data.dbs).find(({ spec }) => spec.keeperUID === uid)
+    if (db !== undefined && db.uid === data.cluster.status.master) return null
+    const keepers = new Map(data.keepers)
+    const dbs = new Map(data.dbs)
+    keepers.delete(uid)
+    if (db !== undefined) dbs.delete(db.uid)
+    return { ...data, keepers, dbs }
+  }
 
 /** `ctl update --patch`. */
-export const update = (patch: Partial<Spec>): Change => (data) => {
-  const spec = { ...data.cluster.spec, ...patch }
-  if (validate(spec) !== null || withDefaults(spec).role !== "master") return null
-  return { ...data, cluster: { ...data.cluster, spec } }
-}
+export const update =
+  (patch: Partial<Spec>): Change =>
+  (data) => {
+    const spec = { ...data.cluster.spec, ...patch }
+    if (validate(spec) !== null || withDefaults(spec).role !== "master") return null
+    return { ...data, cluster: { ...data.cluster, spec } }
+  }

@@ -1,6 +1,7 @@
 /**
- * The Postgres port of one keeper process on its host. A keeper that starts on a host whose guardian still lives adopts what runs
- * there; one that is killed leaves everything as it is, half-done work included.
+ * The Postgres port of one keeper process on its host. A keeper that starts on a host whose
+ * guardian still lives adopts what runs there; one that is killed leaves everything as it is,
+ * half-done work included.
  */
 import type { Millis } from "#base/brand.ts"
 import type { ClusterUID, KeeperUID } from "#model/ids.ts"
@@ -16,7 +17,10 @@ import type { Process } from "./world.ts"
 /** A keeper that has not read any cluster data yet. */
 const noCluster = "" as ClusterUID // brands have no name for "none"
 
-/** Opens the host's PostgreSQL for `process`. `uid` is what a keeper without a state file calls itself. */
+/**
+ * Opens the host's PostgreSQL for `process`. `uid` is what a keeper without a state file calls
+ * itself.
+ */
 export function openPostgres(host: Host, process: Process, uid: KeeperUID): Postgres {
   const { world, machine } = host
   const { guardian, adopted } = guardianOf(host)

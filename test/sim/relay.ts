@@ -1,10 +1,17 @@
 /**
- * The Relay port of one proxy, and the way of a client through it. The sessions live in the proxy's process: frozen with it, gone
- * with it. `apply` obeys before it answers, like the real one; an answer of PostgreSQL that reaches the proxy after the cut
- * reaches no client.
+ * The Relay port of one proxy, and the way of a client through it. The sessions live in the proxy's
+ * process: frozen with it, gone with it. `apply` obeys before it answers, like the real one; an
+ * answer of PostgreSQL that reaches the proxy after the cut reaches no client.
  */
 import type { Relay, Route } from "#port/relay.ts"
-import { type Instance, type Outcome, type Servers, type Session, commit, connect } from "./server.ts"
+import {
+  type Instance,
+  type Outcome,
+  type Servers,
+  type Session,
+  commit,
+  connect,
+} from "./server.ts"
 import type { Rec } from "./wal.ts"
 import type { Process, World } from "./world.ts"
 
@@ -57,7 +64,13 @@ export function createRelay(process: Process): SimRelay {
     }),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
-  const relay: SimRelay = { process, port, route: { kind: "closed" }, listening: false, connections: new Set() }
+  const relay: SimRelay = {
+    process,
+    port,
+    route: { kind: "closed" },
+    listening: false,
+    connections: new Set(),
+  }
   process.onKill.push(() => {
     relay.listening = false
     for (const connection of relay.connections) close(connection)
@@ -70,7 +83,8 @@ const sameRoute = (a: Route, b: Route): boolean =>
     ? a.kind === b.kind
     : a.host === b.host && a.port === b.port
 
-const linked = (world: World, a: string, b: string): boolean => world.reaches(a, b) && world.reaches(b, a)
+const linked = (world: World, a: string, b: string): boolean =>
+  world.reaches(a, b) && world.reaches(b, a)
 
 /** Connects through `relay`, or directly to `host`; calls back with null when that fails. */
 export function open(
@@ -82,7 +96,9 @@ export function open(
   const relay = "relay" in way ? way.relay : null
   if (relay === null) {
     const host = "host" in way ? way.host : ""
-    return void world.at(world.between(1, 6), null, () => done(arrive(servers, `${host}:5432`, null)))
+    return void world.at(world.between(1, 6), null, () =>
+      done(arrive(servers, `${host}:5432`, null)),
+    )
   }
   if (relay.process.state === "dead") return void world.at(5, null, () => done(null))
   // The client gives up on its own when the proxy is frozen.
@@ -113,7 +129,12 @@ export interface Answer {
 }
 
 /** Sends one commit. A broken way answers nothing: the client's own timeout ends it. */
-export function write(world: World, connection: Connection, row: number, end: (answer: Answer) => void): void {
+export function write(
+  world: World,
+  connection: Connection,
+  row: number,
+  end: (answer: Answer) => void,
+): void {
   const { instance, session, relay } = connection
   const owner = relay?.process ?? null
   const usable = (): boolean =>

@@ -1,8 +1,10 @@
 /**
- * Streaming between two servers of the model: connecting, shipping, confirming, and how a dead or cut-off end is noticed.
+ * Streaming between two servers of the model: connecting, shipping, confirming, and how a dead or
+ * cut-off end is noticed.
  *
- * A connection is a TCP connection: when a process dies its peer hears at once, when a machine dies or the network is cut nobody hears
- * anything until the WAL timeout. Shipping is coalesced: at most one bundle under way per standby, carrying all there is.
+ * A connection is a TCP connection: when a process dies its peer hears at once, when a machine dies
+ * or the network is cut nobody hears anything until the WAL timeout. Shipping is coalesced: at most
+ * one bundle under way per standby, carrying all there is.
  */
 import { type Instance, pgPort, release } from "./server.ts"
 import { endOf, receive, streamable } from "./wal.ts"
@@ -60,7 +62,8 @@ function open(standby: Instance): void {
   if (!world.reaches(machine.name, there) || !world.reaches(there, machine.name))
     return refuse(standby, "no route")
   if (upstream.phase !== "up") return refuse(standby, "not accepting connections")
-  if (!upstream.hba.replication || !upstream.dir.roles) return refuse(standby, "no pg_hba.conf entry")
+  if (!upstream.hba.replication || !upstream.dir.roles)
+    return refuse(standby, "no pg_hba.conf entry")
   if (upstream.dir.systemID !== dir.systemID) return refuse(standby, "another system identifier")
   if (slot !== "" && !upstream.dir.slots.has(slot)) return refuse(standby, "no such slot")
   for (const link of upstream.standbys) {
@@ -130,10 +133,16 @@ export function closeLink(link: Link): void {
   link.upstream.standbys.delete(link)
 }
 
-/** The process of one end is gone. The other end hears of it if the machine still stands and the network carries it. */
+/**
+ * The process of one end is gone. The other end hears of it if the machine still stands and the
+ * network carries it.
+ */
 export function closeLinks(instance: Instance): void {
   const told = instance.machine.up
-  for (const link of [...instance.standbys, ...(instance.upstream === null ? [] : [instance.upstream])]) {
+  for (const link of [
+    ...instance.standbys,
+    ...(instance.upstream === null ? [] : [instance.upstream]),
+  ]) {
     const reach = instance.world.reaches(link.upstream.machine.name, link.standby.machine.name)
     if (told && reach) closeLink(link)
   }
@@ -153,7 +162,10 @@ export function syncNow(instance: Instance): readonly string[] {
   return inForce.names.filter((name) => syncState(instance, name) !== null).slice(0, inForce.count)
 }
 
-/** A stopping server waits until its connected standbys have everything; a dead connection holds it up. */
+/**
+ * A stopping server waits until its connected standbys have everything; a dead connection holds it
+ * up.
+ */
 export function drained(instance: Instance): boolean {
   const end = endOf(instance.dir.wal)
   for (const link of [...instance.standbys]) {

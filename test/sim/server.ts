@@ -1,9 +1,11 @@
 /**
- * A running PostgreSQL of the model: start-up, commits and the wait for synchronous standbys, reload, promotion, stop.
+ * A running PostgreSQL of the model: start-up, commits and the wait for synchronous standbys,
+ * reload, promotion, stop.
  *
- * What it keeps from the real one, because the protocol rests on it: a commit is on the local disk before it waits, so a crash makes
- * unacknowledged commits visible; a cancelled wait answers success with a notice; a reload reaches new sessions and the waiting
- * rules at different times; a fast stop sends everything to connected standbys before it ends. `model.test.ts` holds these
+ * What it keeps from the real one, because the protocol rests on it: a commit is on the local disk
+ * before it waits, so a crash makes unacknowledged commits visible; a cancelled wait answers
+ * success with a notice; a reload reaches new sessions and the waiting rules at different times; a
+ * fast stop sends everything to connected standbys before it ends. `model.test.ts` holds these
  * against PostgreSQL 15.
  */
 import { type Settings, type SyncNames, readConf, readHba } from "./conf.ts"
@@ -73,7 +75,13 @@ export const pgPort = "5432"
 const addressOf = (machine: Machine): string => `${machine.name}:${pgPort}`
 
 /** Starts PostgreSQL in `dir`. It answers after a while, if its log lets it. */
-export function startServer(world: World, cluster: Servers, machine: Machine, dir: Dir, conf: string): Instance {
+export function startServer(
+  world: World,
+  cluster: Servers,
+  machine: Machine,
+  dir: Dir,
+  conf: string,
+): Instance {
   const settings = readConf(conf)
   const instance: Instance = {
     world,
@@ -149,7 +157,9 @@ export function connect(instance: Instance, kind: Session["kind"]): Session | st
   return session
 }
 
-/** Writes one row and commits. `end` hears of it exactly once, unless the server is frozen for good. */
+/**
+ * Writes one row and commits. `end` hears of it exactly once, unless the server is frozen for good.
+ */
 export function commit(instance: Instance, row: number, end: CommitEnd): void {
   const { world, process } = instance
   world.at(world.between(0.5, 4), process, () => {
@@ -173,7 +183,11 @@ export function release(instance: Instance): void {
   if (waiting.length === 0) return
   // PostgreSQL wakes everybody, without a notice, when the setting becomes empty.
   const safe = inForce === null ? Number.MAX_SAFE_INTEGER : confirmed(instance, inForce)
-  for (let first = waiting[0]; first !== undefined && first.record.end <= safe; first = waiting[0]) {
+  for (
+    let first = waiting[0];
+    first !== undefined && first.record.end <= safe;
+    first = waiting[0]
+  ) {
     waiting.shift()
     first.end("done", first.record, inForce !== null)
   }
@@ -186,7 +200,9 @@ function confirmed(instance: Instance, { count, names }: NonNullable<SyncNames>)
     return link === null ? [] : [link.confirmed]
   })
   if (positions.length < count) return 0
-  return positions.slice(0, count).reduce((least, p) => Math.min(least, p), Number.POSITIVE_INFINITY)
+  return positions
+    .slice(0, count)
+    .reduce((least, p) => Math.min(least, p), Number.POSITIVE_INFINITY)
 }
 
 export function shipAll(instance: Instance): void {
@@ -200,7 +216,8 @@ export function reload(instance: Instance): void {
   world.at(world.between(5, 120), process, () => {
     const next = readConf(dir.conf)
     const hba = readHba(dir.hba)
-    const moved = next.primary?.host !== instance.settings.primary?.host || next.slot !== instance.settings.slot
+    const moved =
+      next.primary?.host !== instance.settings.primary?.host || next.slot !== instance.settings.slot
     instance.settings = next
     instance.hba = hba
     if (moved && instance.upstream !== null) closeLink(instance.upstream)
@@ -225,7 +242,8 @@ export function promote(instance: Instance, done: () => void): void {
     dir.state = "in production"
     dir.minRecoveryEnd = 0
     instance.cluster.watch.promoted(instance)
-    // The end-of-recovery checkpoint comes later; until then the control file names the old timeline (D-52).
+    // The end-of-recovery checkpoint comes later; until then the control file names the old
+    // timeline (D-52).
     world.at(world.between(200, 8_000), process, () => checkpointed(instance))
     done()
   })

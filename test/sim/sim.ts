@@ -2,6 +2,7 @@
  * One simulated cluster: machines with the real agents on them, the store, the servers, the clients' ledger, and the place where
  * checkers report a broken promise. Stories and the random runs are both built on it.
  */
+import { drainMicrotasks } from "bun:jsc"
 import { createLedger, type Ledger } from "./ledger.ts"
 import { type Coverage, createCoverage } from "./coverage.ts"
 import type { Host, HostWatch } from "./host.ts"
@@ -38,6 +39,11 @@ export interface Sim {
   readonly hooks: Hooks
   readonly troubles: Troubles
   readonly shape: Shape
+  /**
+   * What ends every agent that ever ran. A signal that somebody listens to is never collected, and the whole world hangs on it: a run
+   * that is over must abort them all.
+   */
+  readonly ends: AbortController[]
   fail(promise: string, what: string): void
 }
 
@@ -95,6 +101,7 @@ export function createSim(shape: Shape): Sim {
     hooks,
     troubles: createTroubles(world.now),
     shape,
+    ends: [],
     fail(promise, what) {
       world.trace.add("CHECKER", promise, { what })
       sim.violations.push({ at: world.now(), promise, what })
@@ -160,6 +167,12 @@ function hostWatch(sim: Sim): HostWatch {
       world.trace.add(host.machine.name, `step ${step.kind}`)
     },
   }
+}
+
+/** The run is over: nothing of it may stay in memory. */
+export function close(sim: Sim): void {
+  for (const end of sim.ends.splice(0)) end.abort(new Error("the run is over"))
+  drainMicrotasks()
 }
 
 /** Starts every agent, a moment apart. */

@@ -1,6 +1,7 @@
 /**
- * The keeper's steps on the model: one executor per kind, and each takes its time. Long ones move in pieces, so that a kill or an
- * abort finds them half-way; what they leave then is what the real tools leave.
+ * The keeper's steps on the model: one executor per kind, and each takes its time. Long ones move
+ * in pieces, so that a kill or an abort finds them half-way; what they leave then is what the real
+ * tools leave.
  */
 import { never } from "#base/brand.ts"
 import { millis } from "#base/brand.ts"
@@ -10,7 +11,16 @@ import { virtual } from "./clock.ts"
 import { parseNames, readConf } from "./conf.ts"
 import { type Dir, copyDir, newDir } from "./disk.ts"
 import { type Host, startOn } from "./host.ts"
-import { type Instance, checkpoint, endSessions, pgPort, promote, reload, stopFast, stopNow } from "./server.ts"
+import {
+  type Instance,
+  checkpoint,
+  endSessions,
+  pgPort,
+  promote,
+  reload,
+  stopFast,
+  stopNow,
+} from "./server.ts"
 import { append, copyWal, endOf } from "./wal.ts"
 import type { Process } from "./world.ts"
 
@@ -106,8 +116,11 @@ function runServerStep(step: Exclude<Step, { kind: FileStep }>, run: Run): Promi
       return proveSync(step.names, step.timeout, run)
     case "reload":
       reload(up(run.host))
-      return waitFor(run, step.timeout, "the configuration was not reloaded", () =>
-        up(run.host).settings.revision === step.revision,
+      return waitFor(
+        run,
+        step.timeout,
+        "the configuration was not reloaded",
+        () => up(run.host).settings.revision === step.revision,
       )
     case "create-slot":
       return slots(run.host, (names) => names.add(step.name))
@@ -128,7 +141,8 @@ function up(host: Host): Instance {
 
 function primary(host: Host): Instance {
   const instance = up(host)
-  if (instance.phase !== "up" || instance.inRecovery) throw new Error("cannot execute in a read-only transaction")
+  if (instance.phase !== "up" || instance.inRecovery)
+    throw new Error("cannot execute in a read-only transaction")
   return instance
 }
 
@@ -184,7 +198,10 @@ async function doPromote(timeout: number, run: Run): Promise<void> {
   await waitFor(run, timeout, "not promoted", () => !up(run.host).inRecovery)
 }
 
-/** A commit of our own, cancelled once it is seen to wait; a waiting one shows that the rule reached the backends. */
+/**
+ * A commit of our own, cancelled once it is seen to wait; a waiting one shows that the rule reached
+ * the backends.
+ */
 function proveSync(names: string, timeout: number, run: Run): Promise<void> {
   const wanted = JSON.stringify(parseNames(names))
   return waitFor(run, timeout, "synchronous_standby_names is not in force", () => {
@@ -236,12 +253,15 @@ async function initdb(checksums: boolean, run: Run): Promise<void> {
 function sourceOf(run: Run, source: Source): Instance {
   const { world, servers, machine } = run.host
   const instance = servers.at.get(`${source.host}:${source.port}`)
-  if (instance === undefined || source.port !== pgPort) throw new Error("connection to the source refused")
+  if (instance === undefined || source.port !== pgPort)
+    throw new Error("connection to the source refused")
   const { name } = instance.machine
   const linked = world.reaches(machine.name, name) && world.reaches(name, machine.name)
-  if (!linked || instance.process.state !== "running") throw new Error("connection to the source timed out")
+  if (!linked || instance.process.state !== "running")
+    throw new Error("connection to the source timed out")
   if (instance.phase !== "up") throw new Error("the source does not accept connections")
-  if (!instance.hba.replication || !instance.dir.roles) throw new Error("no pg_hba.conf entry for replication connection")
+  if (!instance.hba.replication || !instance.dir.roles)
+    throw new Error("no pg_hba.conf entry for replication connection")
   return instance
 }
 
@@ -250,14 +270,16 @@ async function clone(source: Source, slot: string, run: Run): Promise<void> {
   const { disk, world } = host
   if (disk.side !== null) throw new Error("pg_basebackup: directory exists but is not empty")
   const from = sourceOf(run, source)
-  if (slot !== "" && !from.dir.slots.has(slot)) throw new Error(`replication slot "${slot}" does not exist`)
+  if (slot !== "" && !from.dir.slots.has(slot))
+    throw new Error(`replication slot "${slot}" does not exist`)
   const wasInRecovery = from.inRecovery
   const half = newDir(from.dir.systemID, from.dir.checksums)
   half.half = "copy"
   disk.side = half
   await inPieces(run, world.between(1_500, 12_000), "clone", () => {
     if (sourceOf(run, source) !== from) throw new Error("the source was restarted during the copy")
-    if (from.inRecovery !== wasInRecovery) throw new Error("the standby was promoted during online backup")
+    if (from.inRecovery !== wasInRecovery)
+      throw new Error("the standby was promoted during online backup")
   })
   disk.side = {
     ...copyDir(from.dir),
@@ -277,17 +299,20 @@ async function rewind(source: Source, run: Run): Promise<void> {
   const { host } = run
   const { disk, world } = host
   const dir = disk.data
-  if (dir === null || host.instance !== null) throw new Error("pg_rewind: the target server must be shut down")
+  if (dir === null || host.instance !== null)
+    throw new Error("pg_rewind: the target server must be shut down")
   const from = sourceOf(run, source)
   if (from.dir.systemID !== dir.systemID) throw new Error("pg_rewind: another system identifier")
-  if (!dir.checksums && !dir.hints) throw new Error("pg_rewind: target needs data checksums or wal_log_hints")
+  if (!dir.checksums && !dir.hints)
+    throw new Error("pg_rewind: target needs data checksums or wal_log_hints")
   if (!from.inRecovery) checkpoint(from)
   await run.pause(world.between(100, 800))
   if (from.dir.controlTimeline === dir.wal.timeline) return // "no rewind required"
   host.watch.destroying(host, "rewind", dir)
   dir.half = "rewind"
   await inPieces(run, world.between(800, 4_000), "rewind", () => {
-    if (sourceOf(run, source) !== from) throw new Error("the source was restarted during the rewind")
+    if (sourceOf(run, source) !== from)
+      throw new Error("the source was restarted during the rewind")
   })
   disk.data = {
     ...copyDir(from.dir),

@@ -1,9 +1,11 @@
 /**
- * The store's own memory: one document with a revision, infos that expire, one election. It is what the servers would hold;
- * how requests reach it, or do not, is `store.ts`. Everything here happens at one instant and cannot fail.
+ * The store's own memory: one document with a revision, infos that expire, one election. It is what
+ * the servers would hold; how requests reach it, or do not, is `store.ts`. Everything here happens
+ * at one instant and cannot fail.
  *
- * Documents go through the real codec in some runs (`honest`) and are handed over as they are in the others: decoding is the
- * dearest thing in a run, and what agents write either survives it always or never.
+ * Documents go through the real codec in some runs (`honest`) and are handed over as they are in
+ * the others: decoding is the dearest thing in a run, and what agents write either survives it
+ * always or never.
  */
 import { byText } from "#base/order.ts"
 import { type ClusterData, decodeClusterData, encodeClusterData } from "#model/cluster.ts"
@@ -80,7 +82,9 @@ export function createCore(now: () => number, honest: boolean): Core {
   return {
     listeners,
     read: () =>
-      data === null ? { kind: "absent", version: null } : { kind: "found", data, version: version() },
+      data === null
+        ? { kind: "absent", version: null }
+        : { kind: "found", data, version: version() },
     write(next, expected, token) {
       expire()
       if (token !== null && holder()?.token !== token) return { kind: "conflict" }

@@ -1,9 +1,11 @@
 /**
- * The Store port of one process: requests travel to the core and back through a network that delays, loses and reorders them.
+ * The Store port of one process: requests travel to the core and back through a network that
+ * delays, loses and reorders them.
  *
- * A request may be lost on the way there (nothing happened), be applied with its answer lost, or be applied long after its sender
- * gave up. The sender learns the same in all three cases: nothing, until its timeout. `write` then says `unknown`, everything else
- * throws. This is the memory twin of the real backends and must keep their contract, never a gentler one.
+ * A request may be lost on the way there (nothing happened), be applied with its answer lost, or be
+ * applied long after its sender gave up. The sender learns the same in all three cases: nothing,
+ * until its timeout. `write` then says `unknown`, everything else throws. This is the memory twin
+ * of the real backends and must keep their contract, never a gentler one.
  */
 import type { Millis } from "#base/brand.ts"
 import { type Leadership, type Store, StoreError } from "#port/store.ts"
@@ -62,7 +64,10 @@ export function createStore(world: World, honest: boolean): SimStore {
     watcher.pending = true
     world.at(world.between(1, slowest), watcher.process, () => deliver(watcher))
   }
-  /** A watcher that cannot be reached hears of the change once it can be: the client reconnects by itself. */
+  /**
+   * A watcher that cannot be reached hears of the change once it can be: the client reconnects by
+   * itself.
+   */
   const deliver = (watcher: Watcher): void => {
     if (!watchers.has(watcher)) return
     if (weather.state === "up" && world.reaches(storeName, watcher.process.machine.name)) {
@@ -95,11 +100,17 @@ interface Context {
 function storeOf(context: Context): Store {
   const { core, watchers, process } = context
   const ask = <T>(op: () => T, signal: AbortSignal): Promise<T> =>
-    request(context, op, () => new StoreError("unavailable", "no answer from the store in time"), signal)
+    request(
+      context,
+      op,
+      () => new StoreError("unavailable", "no answer from the store in time"),
+      signal,
+    )
   return {
     async read(signal) {
       const reading = await ask(() => core.read(), signal)
-      if (context.weather.garbled) throw new StoreError("malformed", "cluster.spec: is missing or null")
+      if (context.weather.garbled)
+        throw new StoreError("malformed", "cluster.spec: is missing or null")
       return reading
     },
     write: (data, expected, leadership, signal) =>
@@ -130,7 +141,10 @@ function storeOf(context: Context): Store {
   }
 }
 
-/** One request. `lost` makes what the caller gets when no answer came: a value, or an error to throw. */
+/**
+ * One request. `lost` makes what the caller gets when no answer came: a value, or an error to
+ * throw.
+ */
 function request<T>(
   { world, weather, process }: Context,
   op: () => T,
@@ -168,7 +182,8 @@ function request<T>(
       // A store that went away while the request travelled did not see it.
       if (weather.state !== "up") return give()
       const answer = op()
-      const back = world.reaches(storeName, process.machine.name) && !world.chance(weather.loseReply)
+      const back =
+        world.reaches(storeName, process.machine.name) && !world.chance(weather.loseReply)
       if (back) end(world.between(1, weather.slowest), () => answer)
       else give()
     })
@@ -176,8 +191,9 @@ function request<T>(
 }
 
 /**
- * Stands for election. The session is renewed by the process; when that fails for its whole time to live, counted from the
- * sending of the last renewal that was answered, the process gives the office up by itself.
+ * Stands for election. The session is renewed by the process; when that fails for its whole time to
+ * live, counted from the sending of the last renewal that was answered, the process gives the
+ * office up by itself.
  */
 function campaign(context: Context, uid: Session["uid"], signal: AbortSignal): Promise<Leadership> {
   const { world, core, weather, process } = context
@@ -206,7 +222,11 @@ function campaign(context: Context, uid: Session["uid"], signal: AbortSignal): P
     }
     const hear = (): void => {
       if (over || !linked()) return
-      resolve({ signal: office.signal, token: session.token, resign: resign(context, session, finish) })
+      resolve({
+        signal: office.signal,
+        token: session.token,
+        resign: resign(context, session, finish),
+      })
     }
     const session: Session = {
       uid,
@@ -226,12 +246,16 @@ function campaign(context: Context, uid: Session["uid"], signal: AbortSignal): P
       world.at(renewEvery, process, renew)
     }
     world.at(renewEvery, process, renew)
-    signal.addEventListener("abort", () => {
-      if (!over && linked()) core.close(session)
-      over = true
-      office.abort(signal.reason)
-      reject(signal.reason)
-    }, { once: true })
+    signal.addEventListener(
+      "abort",
+      () => {
+        if (!over && linked()) core.close(session)
+        over = true
+        office.abort(signal.reason)
+        reject(signal.reason)
+      },
+      { once: true },
+    )
     core.enter(session)
   })
 }

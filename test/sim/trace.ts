@@ -1,6 +1,7 @@
 /**
- * What happened in a run, for people who look at a failing seed and for the hash that says whether two runs were the same.
- * Lines are kept as parts and put together only when somebody prints them: a run makes thousands that nobody reads.
+ * What happened in a run, for people who look at a failing seed and for the hash that says whether
+ * two runs were the same. Lines are kept as parts and put together only when somebody prints them:
+ * a run makes thousands that nobody reads.
  */
 import type { EventField } from "#model/events.ts"
 

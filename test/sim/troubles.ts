@@ -1,5 +1,6 @@
 /**
- * When which machine was in trouble, by the fault plan: what a loss in asynchronous mode may be excused with.
+ * When which machine was in trouble, by the fault plan: what a loss in asynchronous mode may be
+ * excused with.
  */
 export interface Troubles {
   /** `host` null: everybody. */

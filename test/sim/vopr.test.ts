@@ -1,6 +1,6 @@
 /**
- * The simulator as a test: thousands of seeds, every promise checked, every event code and step kind seen. A failure prints the line
- * that reproduces it.
+ * The simulator as a test: thousands of seeds, every promise checked, every event code and step
+ * kind seen. A failure prints the line that reproduces it.
  */
 import { expect, test } from "bun:test"
 import { resolve } from "node:path"

@@ -17,7 +17,7 @@ import { type Deed, type Plan, type Wish, draw, wishes } from "./draw.ts"
 import { type Heal, faults } from "./faults.ts"
 import { startNode } from "./nodes.ts"
 import { type Operator, createOperator, failKeeper, failover, removeKeeper, update } from "./operator.ts"
-import { type Sim, type Violation, createSim, startAll } from "./sim.ts"
+import { type Sim, type Violation, close, createSim, startAll } from "./sim.ts"
 import { calm } from "./store.ts"
 
 export interface Result {
@@ -52,11 +52,13 @@ export function runSeed(seed: number, focus: readonly string[] = []): Result {
   sim.world.run(plan.length)
   if (sim.violations.length === 0) settle(sim, struck, writers)
   if (sim.violations.length === 0) loss.look()
+  const hash = sim.world.trace.hash()
+  close(sim)
   return {
     seed,
     violations: sim.violations,
     coverage: sim.coverage.counts,
-    hash: sim.world.trace.hash(),
+    hash,
     faults: struck.count,
     acknowledged: sim.ledger.acks.length,
     minutes: sim.world.now() / 60_000,
@@ -104,12 +106,16 @@ function schedule(sim: Sim, plan: Plan, operator: Operator): Struck {
 
 function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: Deed): void {
   const wish = wishes.find((name) => name === what)
-  if (wish !== undefined) {
+  // Known: asked for while the primary is dead, it leaves nobody who was confirmed in sync, and so nobody electable.
+  const hopeless = wish === "syncOn" && waitsFor(sim).length > 0
+  if (wish !== undefined && !hopeless) {
     struck.count++
     return fulfil(sim, operator, wish)
   }
   const heal = faults[what]?.(sim, () => struck.heals.size) ?? null
-  if (heal === null) return
+  // What cannot happen now, because it has happened already or would take the last copy, gives way to something that can.
+  const instead = sim.world.chance(0.5) ? "freezeMachine" : "killKeeper"
+  if (heal === null) return what === instead ? undefined : strike(sim, struck, operator, { at: 0, what: instead, lasts })
   struck.count++
   const once = (): void => {
     if (struck.heals.delete(once)) heal()

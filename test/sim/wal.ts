@@ -1,9 +1,11 @@
 /**
- * The write-ahead log of the model: a list of records, each a unique object, and the timelines it went through.
+ * The write-ahead log of the model: a list of records, each a unique object, and the timelines it
+ * went through.
  *
- * Copies of a log share their records, so "the same history" is identity: two logs agree up to the last index at which they hold
- * the same object. A record sits at the same index in every log that holds it. Logs are mutated in place (a hot path); only
- * `server.ts`, `replication.ts` and the copying steps do so.
+ * Copies of a log share their records, so "the same history" is identity: two logs agree up to the
+ * last index at which they hold the same object. A record sits at the same index in every log that
+ * holds it. Logs are mutated in place (a hot path); only `server.ts`, `replication.ts` and the
+ * copying steps do so.
  */
 import type { TimelineHistory } from "#model/cluster.ts"
 import { lsn } from "#base/lsn.ts"
@@ -44,7 +46,12 @@ export const endOf = (wal: Wal): number => wal.records[wal.records.length - 1]?.
 export const startOfLast = ({ records }: Wal): number =>
   records[records.length - 2]?.end ?? firstPosition
 
-const sizes: Readonly<Record<Rec["kind"], number>> = { commit: 232, checkpoint: 120, shutdown: 120, fork: 48 }
+const sizes: Readonly<Record<Rec["kind"], number>> = {
+  commit: 232,
+  checkpoint: 120,
+  shutdown: 120,
+  fork: 48,
+}
 
 export function append(wal: Wal, kind: Rec["kind"], row = -1): Rec {
   const { records, timeline } = wal
@@ -81,10 +88,14 @@ export function common(a: Wal, b: Wal): number {
 }
 
 /**
- * What a server says to a standby that asks to stream from where its log ends: PostgreSQL compares timelines and positions, not
- * content. `invalid` is what a standby finds that was let in although the content differs.
+ * What a server says to a standby that asks to stream from where its log ends: PostgreSQL compares
+ * timelines and positions, not content. `invalid` is what a standby finds that was let in although
+ * the content differs.
  */
-export function streamable(standby: Wal, upstream: Wal): "yes" | "ahead" | "not in history" | "invalid" {
+export function streamable(
+  standby: Wal,
+  upstream: Wal,
+): "yes" | "ahead" | "not in history" | "invalid" {
   const end = endOf(standby)
   if (standby.timeline === upstream.timeline) {
     if (end > endOf(upstream)) return "ahead"
@@ -95,7 +106,9 @@ export function streamable(standby: Wal, upstream: Wal): "yes" | "ahead" | "not 
   return isPrefix(standby, upstream) ? "yes" : "invalid"
 }
 
-/** Takes over what `from` has beyond the end of `to`, up to `length` records. `to` must be a prefix. */
+/**
+ * Takes over what `from` has beyond the end of `to`, up to `length` records. `to` must be a prefix.
+ */
 export function receive(to: Wal, from: Wal, length: number): void {
   for (let i = to.records.length; i < length; i++) {
     const record = from.records[i]

@@ -1,10 +1,12 @@
 /**
- * The simulated world: virtual time, machines, processes, the network between them. One seed, one run, to the last event.
+ * The simulated world: virtual time, machines, processes, the network between them. One seed, one
+ * run, to the last event.
  *
- * Every effect that reaches an agent does so as a task that its process owns. So killing a process is dropping its tasks (its
- * promises never resolve again), freezing it is holding them back until it is resumed. After each task all promise callbacks run
- * before time moves on, which is what makes real async code deterministic here. Nothing in this folder may look at real time or
- * real entropy.
+ * Every effect that reaches an agent does so as a task that its process owns. So killing a process
+ * is dropping its tasks (its promises never resolve again), freezing it is holding them back until
+ * it is resumed. After each task all promise callbacks run before time moves on, which is what
+ * makes real async code deterministic here. Nothing in this folder may look at real time or real
+ * entropy.
  */
 import { drainMicrotasks } from "bun:jsc"
 import { type Random, generator } from "#base/random.ts"

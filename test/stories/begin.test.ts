@@ -1,5 +1,6 @@
 /**
- * How a cluster begins: the first primary, its standbys, and in synchronous mode the gate that waits until commits wait.
+ * How a cluster begins: the first primary, its standbys, and in synchronous mode the gate that
+ * waits until commits wait.
  */
 import { expect, test } from "bun:test"
 import { story } from "./story.ts"
@@ -23,7 +24,12 @@ test("a new synchronous cluster proves that commits wait before it opens the gat
   using s = story({ spec: { synchronousReplication: true } })
   s.rest()
   const told = s.told()
-  const order = ["s1 cluster.initialized", "first step prove-sync", "s1 gate.opened", "s1 sync.confirmed"]
+  const order = [
+    "s1 cluster.initialized",
+    "first step prove-sync",
+    "s1 gate.opened",
+    "s1 sync.confirmed",
+  ]
   expect(told.filter((line) => order.includes(line))).toEqual([
     "s1 cluster.initialized",
     "first step prove-sync", // the name that never answers: nobody else is there yet

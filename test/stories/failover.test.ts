@@ -1,5 +1,6 @@
 /**
- * How the role of the primary moves: because it died, because somebody asked, and when it must stay.
+ * How the role of the primary moves: because it died, because somebody asked, and when it must
+ * stay.
  */
 import { expect, test } from "bun:test"
 import { keeperUID } from "#model/ids.ts"
@@ -93,7 +94,8 @@ test("a revoked primary is reinstated when its only standby is gone meanwhile", 
 test("a follower leads when the leader sentinel dies, and the cluster stays as it is", () => {
   using s = story({ sentinels: 2 })
   s.rest()
-  const [leader = "", follower = ""] = s.told()[0]?.startsWith("s1") === true ? ["s1", "s2"] : ["s2", "s1"]
+  const [leader = "", follower = ""] =
+    s.told()[0]?.startsWith("s1") === true ? ["s1", "s2"] : ["s2", "s1"]
   s.kill(leader)
   s.run(20)
   expect(s.told()).toEqual([`${follower} leader.elected`])

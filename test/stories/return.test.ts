@@ -1,6 +1,6 @@
 /**
- * What becomes of machines that come back: an old primary that follows, is rewound or is copied anew; a keeper that was restarted,
- * removed, or has lost its disk.
+ * What becomes of machines that come back: an old primary that follows, is rewound or is copied
+ * anew; a keeper that was restarted, removed, or has lost its disk.
  */
 import { expect, test } from "bun:test"
 import { keeperUID } from "#model/ids.ts"
@@ -22,7 +22,12 @@ function there(s: Story): readonly string[] {
 
 test("an old primary is rewound when that is allowed", () => {
   using s = story({ keepers: 3 })
-  expect(there(s)).toEqual(["s1 db.added", "first plan.blocked", "first step rewind", "s1 db.failed"])
+  expect(there(s)).toEqual([
+    "s1 db.added",
+    "first plan.blocked",
+    "first step rewind",
+    "s1 db.failed",
+  ])
 })
 
 test("an old primary is copied anew without pg_rewind, and what it had is kept aside", () => {

@@ -10,7 +10,7 @@ import { waitsFor } from "#test/sim/checkers/convergence.ts"
 import { type Writers, startWriters } from "#test/sim/clients.ts"
 import { type Node, endNode, killNode, startNode } from "#test/sim/nodes.ts"
 import { type Operator, createOperator } from "#test/sim/operator.ts"
-import { type Sim, createSim, startAll } from "#test/sim/sim.ts"
+import { type Sim, close, createSim, startAll } from "#test/sim/sim.ts"
 import { printLine } from "#test/sim/trace.ts"
 import { watchAll } from "#test/sim/vopr.ts"
 import type { Machine } from "#test/sim/world.ts"
@@ -176,7 +176,7 @@ function tell(sim: Sim, operator: Operator, writers: Writers): Story {
     },
     primary,
     standby: () => [...sim.hosts.keys()].find((name) => name !== primary()) ?? "",
-    [Symbol.dispose]: () => writers.stop(),
+    [Symbol.dispose]: () => close(sim),
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * P5: after faults stop, the cluster reaches its wanted state without a person. `waitsFor` says in plain words what is missing; an
- * empty list is a cluster at rest. It judges what is true on the machines, not what the view believes.
+ * P5: after faults stop, the cluster reaches its wanted state without a person. `waitsFor` says in
+ * plain words what is missing; an empty list is a cluster at rest. It judges what is true on the
+ * machines, not what the view believes.
  */
 import type { ClusterData, DB } from "#model/cluster.ts"
 import { withDefaults } from "#model/spec.ts"
@@ -49,7 +50,8 @@ function primary(sim: Sim, { cluster, dbs }: ClusterData): readonly string[] {
 function database(sim: Sim, data: ClusterData, db: DB): readonly string[] {
   const name = `${db.spec.keeperUID}'s DB`
   if (!db.status.healthy) return [`${name} is not healthy`]
-  if (db.status.currentGeneration !== db.generation) return [`${name} has not applied its specification`]
+  if (db.status.currentGeneration !== db.generation)
+    return [`${name} has not applied its specification`]
   if (db.uid === data.cluster.status.master) return []
   const instance = sim.hosts.get(db.spec.keeperUID)?.instance ?? null
   if (instance === null || !instance.inRecovery) return [`${name} is not a running standby`]
@@ -63,7 +65,8 @@ function standbys(sim: Sim, { cluster, dbs }: ClusterData): readonly string[] {
   const spec = withDefaults(cluster.spec)
   const wanted = Math.min(sim.shape.keepers - 1, spec.maxStandbysPerSender)
   const missing: string[] = []
-  if (dbs.size - 1 < wanted) missing.push(`${wanted} standbys are wanted, ${dbs.size - 1} are there`)
+  if (dbs.size - 1 < wanted)
+    missing.push(`${wanted} standbys are wanted, ${dbs.size - 1} are there`)
   const db = dbs.get(cluster.status.master)
   const sync = db?.spec.synchronousStandbys?.length ?? 0
   if (db === undefined || !spec.synchronousReplication) return missing

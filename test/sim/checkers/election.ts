@@ -1,7 +1,7 @@
 /**
- * W2: the most advanced reachable electable standby wins. Judged by what the keepers had published long enough before the write for
- * any young snapshot to hold it; whatever a leader may have had a reason to leave out is left out here too, so only a clear
- * mistake is one.
+ * W2: the most advanced reachable electable standby wins. Judged by what the keepers had published
+ * long enough before the write for any young snapshot to hold it; whatever a leader may have had a
+ * reason to leave out is left out here too, so only a clear mistake is one.
  */
 import type { ClusterData, DB } from "#model/cluster.ts"
 import type { KeeperInfo } from "#model/info.ts"
@@ -57,12 +57,15 @@ function judge(
   }
 }
 
-/** By the view alone: a good standby, and in synchronous mode one that the old primary waits for. */
+/**
+ * By the view alone: a good standby, and in synchronous mode one that the old primary waits for.
+ */
 function electable(before: ClusterData, db: DB): boolean {
   const old = before.dbs.get(before.cluster.status.master)
   if (old === undefined || db.uid === old.uid || db.spec.role !== "standby") return false
   const keeper = before.keepers.get(db.spec.keeperUID)
-  if (keeper === undefined || keeper.status.canBeMaster === false || keeper.status.forceFail) return false
+  if (keeper === undefined || keeper.status.canBeMaster === false || keeper.status.forceFail)
+    return false
   if (!keeper.status.healthy || !db.status.healthy) return false
   if (db.status.currentGeneration !== db.generation) return false
   if (!old.spec.synchronousReplication) return true

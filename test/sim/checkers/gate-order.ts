@@ -1,6 +1,7 @@
 /**
- * The order in which the view may change (protocol part 3): depose before promote, promote only what is fenced and best, open the
- * gate only to a primary that is one. Judged at every write of the cluster data, against what is true and not only what is known.
+ * The order in which the view may change (protocol part 3): depose before promote, promote only
+ * what is fenced and best, open the gate only to a primary that is one. Judged at every write of
+ * the cluster data, against what is true and not only what is known.
  */
 import type { ClusterData } from "#model/cluster.ts"
 import { isLedByUs } from "#model/cluster.ts"
@@ -14,7 +15,8 @@ export function checkGateOrder(sim: Sim): void {
     if (before === null || before.cluster.uid !== after.cluster.uid) return
     const from = before.cluster.status.master
     const to = after.cluster.status.master
-    if (before.proxy.spec.masterDbUid === "" && after.proxy.spec.masterDbUid !== "") opened(sim, after)
+    if (before.proxy.spec.masterDbUid === "" && after.proxy.spec.masterDbUid !== "")
+      opened(sim, after)
     if (from !== "" && to !== "" && from !== to) {
       promotedInOrder(sim, before, after)
       fenced(sim, before)
@@ -48,10 +50,12 @@ function opened(sim: Sim, after: ClusterData): void {
 
 function promotedInOrder(sim: Sim, before: ClusterData, after: ClusterData): void {
   const words = `${before.cluster.status.master} to ${after.cluster.status.master}`
-  if (before.proxy.spec.masterDbUid !== "") sim.fail("W1 before W2", `promoted from ${words} with the gate open`)
+  if (before.proxy.spec.masterDbUid !== "")
+    sim.fail("W1 before W2", `promoted from ${words} with the gate open`)
   if (isLedByUs(before) && !before.cluster.status.primaryRevoked)
     sim.fail("W1 before W2", `promoted from ${words} without revoking first`)
-  if (after.proxy.spec.masterDbUid !== "") sim.fail("W2", `the gate was opened in the write that promoted ${words}`)
+  if (after.proxy.spec.masterDbUid !== "")
+    sim.fail("W2", `the gate was opened in the write that promoted ${words}`)
 }
 
 /** No proxy that runs may still send clients to the old primary. */

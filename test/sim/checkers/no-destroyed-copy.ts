@@ -1,8 +1,10 @@
 /**
- * P3: no step removes the last good copy of acknowledged data, and a directory that is half done is never started.
+ * P3: no step removes the last good copy of acknowledged data, and a directory that is half done is
+ * never started.
  *
- * A copy is any log on any disk: data directories, complete new ones, asides, and what was saved beside before a rewind. What
- * asynchronous replication has already lost may go with an aside once the machine has a good copy again, but not before.
+ * A copy is any log on any disk: data directories, complete new ones, asides, and what was saved
+ * beside before a rewind. What asynchronous replication has already lost may go with an aside once
+ * the machine has a good copy again, but not before.
  */
 import { type Dir, copiesOn } from "../disk.ts"
 import type { Host } from "../host.ts"
@@ -21,7 +23,10 @@ function destroying(sim: Sim, host: Host, how: string, dir: Dir): void {
   )
   const known = (wal: Wal): boolean => sim.ledger.acks.some((ack) => holds(wal, ack.record))
   if (known(dir.wal) && !others.some(known))
-    return sim.fail("P3 last copy", `${how} on ${host.machine.name} removes the last copy of the cluster`)
+    return sim.fail(
+      "P3 last copy",
+      `${how} on ${host.machine.name} removes the last copy of the cluster`,
+    )
   const replaced = host.disk.data !== null && host.disk.data !== dir && host.disk.data.half === null
   for (const ack of sim.ledger.acks) {
     if (ack.systemID !== dir.systemID || !holds(dir.wal, ack.record)) continue
@@ -34,6 +39,8 @@ function destroying(sim: Sim, host: Host, how: string, dir: Dir): void {
 
 function starting(sim: Sim, host: Host, dir: Dir): void {
   const { name } = host.machine
-  if (dir.half !== null) sim.fail("N3 half-done directory", `${name} starts PostgreSQL in one (${dir.half})`)
-  if (host.disk.mark?.kind === "rewind") sim.fail("N3 marked directory", `${name} starts PostgreSQL in one`)
+  if (dir.half !== null)
+    sim.fail("N3 half-done directory", `${name} starts PostgreSQL in one (${dir.half})`)
+  if (host.disk.mark?.kind === "rewind")
+    sim.fail("N3 marked directory", `${name} starts PostgreSQL in one`)
 }

@@ -1,10 +1,11 @@
 /**
- * P2: no acknowledged commit is lost in synchronous mode; in asynchronous mode only what a primary that was really in trouble had
- * not sent.
+ * P2: no acknowledged commit is lost in synchronous mode; in asynchronous mode only what a primary
+ * that was really in trouble had not sent.
  *
- * Whenever clients are let to a primary, and at the end, every acknowledged row must be in its log. A missing row of asynchronous
- * mode is forgiven when its primary's machine was hit by a fault between the acknowledgement and the failover: a primary that is alive, or a
- * planned switchover, loses none.
+ * Whenever clients are let to a primary, and at the end, every acknowledged row must be in its log.
+ * A missing row of asynchronous mode is forgiven when its primary's machine was hit by a fault
+ * between the acknowledgement and the failover: a primary that is alive, or a planned switchover,
+ * loses none.
  */
 import type { Ack } from "../ledger.ts"
 import type { Sim } from "../sim.ts"

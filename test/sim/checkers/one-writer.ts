@@ -1,9 +1,11 @@
 /**
- * P1: at any moment at most one PostgreSQL acknowledges writes of clients that come through proxies.
+ * P1: at any moment at most one PostgreSQL acknowledges writes of clients that come through
+ * proxies.
  *
- * Every acknowledgement that a client heard through a proxy belongs to a writer: a host and a timeline. From a writer's first to its
- * last acknowledgement, by PostgreSQL's own moment, no other writer may acknowledge. Direct clients are not counted: without leases
- * nothing but the gate fences a primary that is cut off.
+ * Every acknowledgement that a client heard through a proxy belongs to a writer: a host and a
+ * timeline. From a writer's first to its last acknowledgement, by PostgreSQL's own moment, no other
+ * writer may acknowledge. Direct clients are not counted: without leases nothing but the gate
+ * fences a primary that is cut off.
  */
 import type { Sim } from "../sim.ts"
 
@@ -26,7 +28,10 @@ export function checkOneWriter(sim: Sim): void {
       if (other === key || first > reign.last || last < reign.first) continue
       const span = `${(reign.first / 1000).toFixed(3)}..${(reign.last / 1000).toFixed(3)}`
       const theirs = `${(first / 1000).toFixed(3)}..${(last / 1000).toFixed(3)}`
-      return sim.fail("P1 one writer", `${writer} (${span}) and ${other} (${theirs}) both acknowledged`)
+      return sim.fail(
+        "P1 one writer",
+        `${writer} (${span}) and ${other} (${theirs}) both acknowledged`,
+      )
     }
   })
 }

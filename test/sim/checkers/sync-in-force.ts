@@ -1,6 +1,7 @@
 /**
- * W3: in synchronous mode with at least one required standby, whatever is acknowledged is already on a second disk. The names are in
- * force before the first client is let in, after a promotion as well as after a restart.
+ * W3: in synchronous mode with at least one required standby, whatever is acknowledged is already
+ * on a second disk. The names are in force before the first client is let in, after a promotion as
+ * well as after a restart.
  */
 import { withDefaults } from "#model/spec.ts"
 import { copiesOn } from "../disk.ts"

@@ -1,6 +1,7 @@
 /**
- * Words are true. Memory and words move only with a committed write (W5): what a sentinel says it did about the primary and the gate must have stood
- * in the store. A decision that lost its compare-and-swap, told as if it had won, is found here.
+ * Words are true. Memory and words move only with a committed write (W5): what a sentinel says it
+ * did about the primary and the gate must have stood in the store. A decision that lost its
+ * compare-and-swap, told as if it had won, is found here.
  */
 import type { ClusterData } from "#model/cluster.ts"
 import type { Event } from "#model/events.ts"

@@ -12,7 +12,9 @@ const passwd = [
   "postgres:x:101:104:PostgreSQL:/var/lib/postgresql:/bin/bash",
   "ann:x:1000:1000::/home/ann:/bin/sh",
 ].join("\n")
-const group = ["root:x:0:", "ssl-cert:x:103:postgres,ann", "postgres:x:104:", "ann:x:1000:"].join("\n")
+const group = ["root:x:0:", "ssl-cert:x:103:postgres,ann", "postgres:x:104:", "ann:x:1000:"].join(
+  "\n",
+)
 
 test("ordinaryUser() takes postgres with all its groups", () => {
   expect(ordinaryUser(passwd, group, { SUDO_USER: "ann" })).toEqual({

@@ -6,10 +6,16 @@ import { type Facts, type Member, facts } from "#ctl/status.ts"
 import { keeperUID, sentinelUID } from "#model/ids.ts"
 import { noInfos, threeKeepers } from "./golden.ts"
 
-const healthy: Facts = facts("dev", { data: threeKeepers(), infos: noInfos, leader: sentinelUID("s1") })
+const healthy: Facts = facts("dev", {
+  data: threeKeepers(),
+  infos: noInfos,
+  leader: sentinelUID("s1"),
+})
 const changed = (keeper: string, change: Partial<Member>): Facts => ({
   ...healthy,
-  members: healthy.members.map((member) => (member.keeper === keeper ? { ...member, ...change } : member)),
+  members: healthy.members.map((member) =>
+    member.keeper === keeper ? { ...member, ...change } : member,
+  ),
 })
 const lines = (before: Facts | null, after: Facts): readonly string[] =>
   news(before, after).map(({ who, text }) => `${who}: ${text}`)

@@ -1,4 +1,7 @@
-/** Documents recorded from a live Go cluster: decoded and encoded again they are the same bytes (reference 3.4). */
+/**
+ * Documents recorded from a live Go cluster: decoded and encoded again they are the same bytes
+ * (reference 3.4).
+ */
 import { describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { Glob } from "bun"
@@ -28,7 +31,8 @@ test("the golden store holds the documents we count on", () => {
 
 describe("encode(decode()) gives the same bytes for", () => {
   for (const file of files) {
-    if (file === "unknown-fields/before.json") continue // written by hand with a key in the wrong case
+    // written by hand with a key in the wrong case
+    if (file === "unknown-fields/before.json") continue
     test(file, () => expect(again(file, read(file))).toBe(read(file)))
   }
 })

@@ -172,7 +172,8 @@ test("SIGTERM to the guardian stops PostgreSQL in good order and ends the guardi
   supervisor.onExit((exit) => exits.push(exit))
   await supervisor.start(pg.what, never)
   const guardian = pg.guardian()
-  for (const signal of ["SIGHUP", "SIGINT"] as const) process.kill(guardian.pid, signal) // the terminal's, not for it
+  // the terminal's, not for it
+  for (const signal of ["SIGHUP", "SIGINT"] as const) process.kill(guardian.pid, signal)
   expect(await supervisor.state(never)).toMatchObject({ kind: "running", stopping: false })
   process.kill(guardian.pid, "SIGTERM")
   await until("the guardian is gone", () => !isAlive(guardian))

@@ -1,4 +1,7 @@
-/** Synchronous standbys: two-step changes, elections only among the confirmed, the name that never answers (5.8). */
+/**
+ * Synchronous standbys: two-step changes, elections only among the confirmed, the name that never
+ * answers (5.8).
+ */
 import { describe, expect, test } from "bun:test"
 import { fakeStandby } from "#model/ids.ts"
 import { type World, world } from "./world.ts"
@@ -142,7 +145,8 @@ describe("an election with synchronous replication", () => {
     w.set("k1", { alive: false }).until(() => w.primary() !== "k1", 12)
     const second = w.primary()
     const third = second === "k2" ? "k3" : "k2"
-    // the second dies before it opened: the third was confirmed with the first, and the second acknowledged nothing without it
+    // the second dies before it opened: the third was confirmed with the first, and the second
+    // acknowledged nothing without it
     w.set(second, { alive: false }).until(() => w.primary() === third, 20)
   })
   test("an election after synchronous replication was just asked for goes by the rule of before (11.1, 15)", () => {

@@ -1,6 +1,7 @@
 /**
- * A cluster seen by one leader, in a test: keepers and proxies publish what the test says, time moves when the test says, and each
- * tick is one round of the real brain on the document that the last round wrote. Nothing waits.
+ * A cluster seen by one leader, in a test: keepers and proxies publish what the test says, time
+ * moves when the test says, and each tick is one round of the real brain on the document that the
+ * last round wrote. Nothing waits.
  */
 import { expect } from "bun:test"
 import { type Millis, type Time, millis } from "#base/brand.ts"
@@ -161,7 +162,10 @@ export class World {
   }
   revoked = (): boolean => this.data.cluster.status.primaryRevoked
 
-  /** One round: everybody publishes, a second passes, the leader decides. Returns the codes of what happened. */
+  /**
+   * One round: everybody publishes, a second passes, the leader decides. Returns the codes of what
+   * happened.
+   */
   tick(ms = 1000): EventCode[] {
     this.mono += ms
     const before = this.data

@@ -6,7 +6,8 @@ import { status } from "@grpc/grpc-js"
 import { expect, test } from "bun:test"
 import { asStoreError, etcdError } from "#store/etcd-errors.ts"
 
-const grpc = (code: number, text: string): Error => Object.assign(new Error(`${code} ${text}`), { code })
+const grpc = (code: number, text: string): Error =>
+  Object.assign(new Error(`${code} ${text}`), { code })
 
 test.each([
   ["UNAVAILABLE", "etcdserver: request timed out", "lost"],

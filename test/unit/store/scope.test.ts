@@ -48,9 +48,14 @@ test("within() returns what the work returns and releases the timer", async () =
 
 test("within() does not start when the signal has aborted", async () => {
   let started = false
-  const working = within(manual().clock, millis(10), AbortSignal.abort(new Error("no")), async () => {
-    started = true
-  })
+  const working = within(
+    manual().clock,
+    millis(10),
+    AbortSignal.abort(new Error("no")),
+    async () => {
+      started = true
+    },
+  )
   await expect(working).rejects.toThrow("no")
   expect(started).toBe(false)
 })

@@ -37,7 +37,8 @@ test("writeAtomic() replaces the content, sets the mode and leaves nothing else 
 
 test("writeAtomic() that fails leaves the old content and no temporary file", async () => {
   const directory = join(root, "failing")
-  mkdirSync(join(directory, "state"), { recursive: true }) // a directory cannot be replaced by a file
+  // a directory cannot be replaced by a file
+  mkdirSync(join(directory, "state"), { recursive: true })
   expect(writeAtomic(join(directory, "state"), "x")).rejects.toThrow()
   await writeAtomic(join(directory, "state"), "x").catch(() => null)
   expect(readdirSync(directory)).toEqual(["state"])
