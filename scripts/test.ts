@@ -25,7 +25,7 @@ const reports = join(root, ".cache", "reports")
 const suites: readonly Suite[] = [
   { name: "unit", args: ["--parallel=2", "test/unit"], minutes: 5 },
   { name: "conformance", args: ["test/conformance"], minutes: 6 },
-  { name: "sim", args: ["--timeout=300000", "test/sim"], minutes: 8 },
+  { name: "sim", args: ["--timeout=300000", "test/sim"], minutes: 10 },
   { name: "stories", args: ["test/stories"], minutes: 2 },
   { name: "binary", args: ["--timeout=120000", "test/binary"], minutes: 4 },
   { name: "e2e", args: ["--timeout=120000", "test/e2e"], minutes: 12 },

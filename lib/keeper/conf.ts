@@ -33,6 +33,8 @@ const line = /^\s*([^\s=#']+)\s*=?\s*(?:'((?:[^'\\\n]|\\.|'')*)'|([^\s#']+))\s*(
  * stranger's file means.
  */
 export function parseConf(text: string): Parameters {
+  const known = read.get(text)
+  if (known !== undefined) return known
   const result = new Map<string, string>()
   for (const raw of text.split("\n")) {
     const match = line.exec(raw)
@@ -40,8 +42,13 @@ export function parseConf(text: string): Parameters {
     if (match === null || name === undefined || name.startsWith("include")) continue
     result.set(name.toLowerCase(), match[2] === undefined ? (match[3] ?? "") : unquote(match[2]))
   }
+  if (read.size >= readMax) read.clear()
+  read.set(text, result)
   return result
 }
+/** Every plan reads the same few texts again. */
+const read = new Map<string, Parameters>()
+const readMax = 32
 
 const unescapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", b: "\b", f: "\f" }
 const unquote = (text: string): string =>

@@ -47,8 +47,8 @@ export function draw(seed: number, focus: readonly string[] = []): Plan {
   const random = generator(seed ^ 0x5eed)
   const chance = (p: number): boolean => random.next() < p
   // Short intervals make long runs: fewer of them, and smaller ones.
-  const quick = chance(0.06)
-  const keepers = [2, 2, 3, 3, 4][random.below(quick ? 4 : 5)] ?? 2
+  const quick = chance(0.025)
+  const keepers = [2, 2, 3, 3, 2, 3, 4][random.below(quick ? 4 : 7)] ?? 2
   const sync = chance(0.55)
   // Trouble while the first primary is made; most runs leave it in peace, there is little to lose
   // yet.
@@ -56,16 +56,16 @@ export function draw(seed: number, focus: readonly string[] = []): Plan {
   const shape: Shape = {
     seed,
     keepers,
-    sentinels: 1 + random.below(quick ? 2 : 3),
+    sentinels: [1, 2, 1, 2, 3][random.below(quick ? 2 : 5)] ?? 1,
     proxies: 1 + random.below(2),
     together: chance(0.5),
     spec: drawSpec(random, { sync, keepers, quick, early }),
     honest: chance(0.05),
     oneAccount: chance(0.1),
-    news: quick || chance(0.1) ? 8 : 8_000,
+    news: quick || chance(0.05) ? 8 : 10_000,
     drift: chance(0.5) ? 0.045 : 0,
   }
-  const length = 10 * minute + random.below(minute)
+  const length = 10 * minute + random.below(10_000)
   return {
     shape,
     deeds: [...(early ? [drawEarly(random)] : []), ...drawDeeds(random, length, focus)],
@@ -98,7 +98,7 @@ const timings: Readonly<Record<"quick" | "brisk" | "default" | "leisurely", Part
     proxyTimeout: seconds(20),
   },
 }
-const slower = ["brisk", "default", "leisurely", "leisurely", "leisurely"] as const
+const slower = ["brisk", "default", ...Array<"leisurely">(5).fill("leisurely")] as const
 
 interface Kind {
   readonly sync: boolean

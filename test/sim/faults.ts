@@ -244,7 +244,8 @@ function killPostgres(sim: Sim, host: Host): Heal | null {
 
 /** Everything the keeper had is gone, and its machine comes back with an empty disk. */
 function loseDisk(sim: Sim, host: Host): Heal | null {
-  // One at a time: whoever loses two disks before the first is copied anew has lost what was on both.
+  // One at a time: whoever loses two disks before the first is copied anew has lost what was on
+  // both.
   if (waitsFor(sim).length > 0 || !others(sim, host)) return null
   const heal = killMachine(sim, host.machine)
   sim.world.trace.add("FAULT", `disk of ${host.machine.name} lost`)

@@ -1,6 +1,7 @@
 /**
- * Agents as processes: starting the real loop of a component on its machine, ending it gracefully, killing it, and starting it
- * again as a supervisor would. What an agent says goes into the trace and the coverage.
+ * Agents as processes: starting the real loop of a component on its machine, ending it gracefully,
+ * killing it, and starting it again as a supervisor would. What an agent says goes into the trace
+ * and the coverage.
  */
 import { keeperUID, sentinelUID } from "#model/ids.ts"
 import type { Event } from "#model/events.ts"
@@ -56,7 +57,8 @@ export function startNode(sim: Sim, node: Node): void {
     event(event: Event) {
       if (process.state === "dead") return
       sim.coverage.event(event.code)
-      if (event.code !== "parameters.unchanged") world.trace.add(node.name, event.code, event.fields)
+      if (event.code !== "parameters.unchanged")
+        world.trace.add(node.name, event.code, event.fields)
       for (const hook of sim.hooks.said) hook(node.name, event)
     },
   }
@@ -103,6 +105,8 @@ function ended(sim: Sim, node: Node, process: Process, error: unknown): void {
   world.trace.add(node.name, "ended", asked ? {} : { error: String(error) })
   world.kill(process)
   if (!asked) sim.fail("agents run", `${node.name} ended by itself: ${describe(error)}`)
+  // It may end long after it was asked, frozen meanwhile: its supervisor then starts it again.
+  world.at(1_000, null, () => startNode(sim, node))
 }
 
 const describe = (error: unknown): string =>

@@ -1,6 +1,7 @@
 /**
- * One simulated cluster: machines with the real agents on them, the store, the servers, the clients' ledger, and the place where
- * checkers report a broken promise. Stories and the random runs are both built on it.
+ * One simulated cluster: machines with the real agents on them, the store, the servers, the
+ * clients' ledger, and the place where checkers report a broken promise. Stories and the random
+ * runs are both built on it.
  */
 import { drainMicrotasks } from "bun:jsc"
 import { createLedger, type Ledger } from "./ledger.ts"
@@ -40,17 +41,20 @@ export interface Sim {
   readonly troubles: Troubles
   readonly shape: Shape
   /**
-   * What ends every agent that ever ran. A signal that somebody listens to is never collected, and the whole world hangs on it: a run
-   * that is over must abort them all.
+   * What ends every agent that ever ran. A signal that somebody listens to is never collected, and
+   * the whole world hangs on it: a run that is over must abort them all.
    */
   readonly ends: AbortController[]
   fail(promise: string, what: string): void
 }
 
 export interface Hooks {
-  readonly destroying: ((host: Host, how: string, dir: Parameters<HostWatch["destroying"]>[2]) => void)[]
+  readonly destroying: ((
+    host: Host,
+    how: string,
+    dir: Parameters<HostWatch["destroying"]>[2],
+  ) => void)[]
   readonly starting: ((host: Host, dir: Parameters<HostWatch["starting"]>[1]) => void)[]
-  readonly promoted: ((instance: Instance) => void)[]
   /** An agent reported something. */
   readonly said: ((who: string, event: Event) => void)[]
 }
@@ -66,7 +70,10 @@ export interface Shape {
   readonly spec: Spec
   /** Documents go through the real codec. */
   readonly honest: boolean
-  /** How late watchers may hear of infos: a store that gathers them saves every sentinel many looks. */
+  /**
+   * How late watchers may hear of infos: a store that gathers them saves every sentinel many
+   * looks.
+   */
   readonly news: number
   /** The keepers' superuser is their replication user, too. */
   readonly oneAccount: boolean
@@ -76,14 +83,13 @@ export interface Shape {
 
 export function createSim(shape: Shape): Sim {
   const world = createWorld(shape.seed)
-  const hooks: Hooks = { destroying: [], starting: [], promoted: [], said: [] }
+  const hooks: Hooks = { destroying: [], starting: [], said: [] }
   const servers: Servers = {
     at: new Map(),
     watch: {
       started: () => {},
       promoted: (instance) => {
         world.trace.add(instance.process.name, "promoted", { timeline: instance.dir.wal.timeline })
-        for (const hook of hooks.promoted) hook(instance)
       },
     },
   }

@@ -7,7 +7,6 @@
  * until its timeout. `write` then says `unknown`, everything else throws. This is the memory twin
  * of the real backends and must keep their contract, never a gentler one.
  */
-import type { Millis } from "#base/brand.ts"
 import { type Leadership, type Store, StoreError } from "#port/store.ts"
 import { virtual } from "./clock.ts"
 import { createCore, type Core, type Session } from "./store-core.ts"
@@ -267,6 +266,3 @@ const resign =
     const lost = (): Error => new StoreError("unavailable", "no answer from the store in time")
     await request(context, () => context.core.close(session), lost, signal)
   }
-
-/** How long a key of a leader that vanished stands. */
-export const electionLease = electionTtl as Millis // the one place where this span is minted

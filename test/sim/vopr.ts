@@ -1,6 +1,7 @@
 /**
- * One random run, from its seed: a safety phase in which faults strike while every checker watches, then everything is healed and
- * the cluster must come to rest. The same seed gives the same run, to the last line of its trace.
+ * One random run, from its seed: a safety phase in which faults strike while every checker watches,
+ * then everything is healed and the cluster must come to rest. The same seed gives the same run, to
+ * the last line of its trace.
  */
 import { toMillis } from "#base/duration.ts"
 import { keeperUID } from "#model/ids.ts"
@@ -16,7 +17,14 @@ import { type Writers, startWriters } from "./clients.ts"
 import { type Deed, type Plan, type Wish, draw, wishes } from "./draw.ts"
 import { type Heal, faults } from "./faults.ts"
 import { startNode } from "./nodes.ts"
-import { type Operator, createOperator, failKeeper, failover, removeKeeper, update } from "./operator.ts"
+import {
+  type Operator,
+  createOperator,
+  failKeeper,
+  failover,
+  removeKeeper,
+  update,
+} from "./operator.ts"
 import { type Sim, type Violation, close, createSim, startAll } from "./sim.ts"
 import { calm } from "./store.ts"
 
@@ -77,8 +85,8 @@ export function watchAll(sim: Sim): LossCheck {
 }
 
 /**
- * P5 allows that a person is needed, if `status` says for what: a keeper whose data is lost asks to be removed, and is, after the time
- * that a person takes.
+ * P5 allows that a person is needed, if `status` says for what: a keeper whose data is lost asks to
+ * be removed, and is, after the time that a person takes.
  */
 function followAdvice(sim: Sim, operator: Operator): void {
   const advised = new Set<string>()
@@ -100,22 +108,29 @@ interface Struck {
 
 function schedule(sim: Sim, plan: Plan, operator: Operator): Struck {
   const struck: Struck = { heals: new Set(), count: 0 }
-  for (const deed of plan.deeds) sim.world.at(deed.at, null, () => strike(sim, struck, operator, deed))
+  for (const deed of plan.deeds)
+    sim.world.at(deed.at, null, () => strike(sim, struck, operator, deed))
   return struck
 }
 
 function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: Deed): void {
   const wish = wishes.find((name) => name === what)
-  // Known: asked for while the primary is dead, it leaves nobody who was confirmed in sync, and so nobody electable.
-  const hopeless = wish === "syncOn" && waitsFor(sim).length > 0
+  // Known: asked for while the primary is dead, the one leaves nobody who was confirmed in sync,
+  // the other takes the last electable
+  // standby away; then nobody can be elected, and no machine can help.
+  const hopeless = (wish === "syncOn" || wish === "removeKeeper") && waitsFor(sim).length > 0
   if (wish !== undefined && !hopeless) {
     struck.count++
     return fulfil(sim, operator, wish)
   }
   const heal = faults[what]?.(sim, () => struck.heals.size) ?? null
-  // What cannot happen now, because it has happened already or would take the last copy, gives way to something that can.
+  // What cannot happen now, because it has happened already or would take the last copy, gives way
+  // to something that can.
   const instead = sim.world.chance(0.5) ? "freezeMachine" : "killKeeper"
-  if (heal === null) return what === instead ? undefined : strike(sim, struck, operator, { at: 0, what: instead, lasts })
+  if (heal === null)
+    return what === instead
+      ? undefined
+      : strike(sim, struck, operator, { at: 0, what: instead, lasts })
   struck.count++
   const once = (): void => {
     if (struck.heals.delete(once)) heal()
@@ -144,7 +159,10 @@ function fulfil(sim: Sim, operator: Operator, wish: Wish): void {
       return operator.change("synchronousReplication on", update({ synchronousReplication: true }))
     case "syncOff":
       ledger.relax()
-      return operator.change("synchronousReplication off", update({ synchronousReplication: false }))
+      return operator.change(
+        "synchronousReplication off",
+        update({ synchronousReplication: false }),
+      )
     case "toggleRewind":
       return operator.change("usePgrewind", (data) =>
         update({ usePgrewind: data.cluster.spec.usePgrewind !== true })(data),
@@ -153,7 +171,10 @@ function fulfil(sim: Sim, operator: Operator, wish: Wish): void {
       return operator.change("pgParameters", (data) => {
         const many = String(150 + world.random.below(100))
         // The second is the keeper's own business and must be ignored.
-        const typed = [["max_connections", many], ["port", "1"]] as const
+        const typed = [
+          ["max_connections", many],
+          ["port", "1"],
+        ] as const
         const pgParameters = new Map([...data.cluster.spec.pgParameters, ...typed])
         return update({ pgParameters })(data)
       })
@@ -191,5 +212,8 @@ function settle(sim: Sim, struck: Struck, writers: Writers): void {
   }
   if (sim.violations.length > 0) return
   const words = missing.length === 0 ? ["no client is served"] : missing
-  sim.fail("P5 nothing sticks", `after ${Math.round(bound / 1000)} s without faults: ${words.join("; ")}`)
+  sim.fail(
+    "P5 nothing sticks",
+    `after ${Math.round(bound / 1000)} s without faults: ${words.join("; ")}`,
+  )
 }

@@ -1,6 +1,7 @@
 /**
- * Hand-written stories on the simulator: one cluster, one seed, things done to it on purpose, and the list of what its components
- * said. The list is the assertion, so a change of behaviour shows up as a diff that a person can judge. All checkers watch along.
+ * Hand-written stories on the simulator: one cluster, one seed, things done to it on purpose, and
+ * the list of what its components said. The list is the assertion, so a change of behaviour shows
+ * up as a diff that a person can judge. All checkers watch along.
  */
 import { duration } from "#base/duration.ts"
 import { type EventCode } from "#model/events.ts"
@@ -23,8 +24,9 @@ export interface Story extends Disposable {
   /** Until nothing is missing and clients are served. */
   rest(): void
   /**
-   * What was said since the last call: `who code`, or `who step kind`. Keepers are `first`, the one that the cluster began with, and
-   * `other`: which of two equals is chosen hangs on their random names.
+   * What was said since the last call: `who code`, or `who step kind`. Keepers are `first`, the one
+   * that the cluster began with, and `other`: which of two equals is chosen hangs on their random
+   * names.
    */
   told(): readonly string[]
   node(name: string): Node
@@ -93,7 +95,13 @@ export function story({ seed = 1, keepers = 2, sentinels = 1, spec = {} }: Setti
     sentinels,
     proxies: 1,
     together: false,
-    spec: { ...emptySpec, ...recommended, initMode: "new", convergenceTimeout: duration(30_000), ...spec },
+    spec: {
+      ...emptySpec,
+      ...recommended,
+      initMode: "new",
+      convergenceTimeout: duration(30_000),
+      ...spec,
+    },
     honest: true,
     drift: 0,
     oneAccount: false,
@@ -143,7 +151,7 @@ function tell(sim: Sim, operator: Operator, writers: Writers): Story {
     machine,
     rest() {
       const until = world.now() + 300_000
-      for (let quiet = 0; quiet < 3; ) {
+      for (let quiet = 0; quiet < 3;) {
         const heard = writers.acknowledged()
         run(2)
         const missing = waitsFor(sim)
@@ -159,7 +167,9 @@ function tell(sim: Sim, operator: Operator, writers: Writers): Story {
         const who = sim.hosts.has(name) ? (name === first ? "first" : "other") : name
         if ([...codes].some((code) => code === what)) return [`${who} ${what}`]
         const step = String(fields["step"])
-        return what === "step.started" && [...steps].some((kind) => kind === step) ? [`${who} step ${step}`] : []
+        return what === "step.started" && [...steps].some((kind) => kind === step)
+          ? [`${who} step ${step}`]
+          : []
       })
     },
     kill: (name) => keep(node(name), false, () => killNode(sim, node(name))),
@@ -172,7 +182,8 @@ function tell(sim: Sim, operator: Operator, writers: Writers): Story {
     },
     powerOn(name) {
       machine(name).up = true
-      for (const each of sim.nodes.values()) if (each.machine === machine(name)) startNode(sim, each)
+      for (const each of sim.nodes.values())
+        if (each.machine === machine(name)) startNode(sim, each)
     },
     primary,
     standby: () => [...sim.hosts.keys()].find((name) => name !== primary()) ?? "",
