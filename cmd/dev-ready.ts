@@ -1,38 +1,35 @@
 /**
- * Whether clients can write: one committed transaction through the proxy, as a client would do it.
- * In synchronous mode the commit waits for a standby, so a yes means that too.
+ * Whether clients can write: one committed transaction through the proxy, as a client would do it. In synchronous mode the
+ * commit waits for a standby, so a yes means that too.
  */
-import postgres from "postgres"
 import { readFile } from "node:fs/promises"
+import { millis } from "#base/brand.ts"
+import { newSession } from "#postgres/session.ts"
+import { realClock } from "#system/clock.ts"
 import { type Place, host, superuser } from "./dev-place.ts"
 
 /** How long one try may take before it counts as a no. */
-const tryMs = 2_000
+const timeout = millis(2_000)
 
-export async function canWrite(place: Place): Promise<boolean> {
-  const sql = postgres({
-    host,
-    port: place.port,
-    user: superuser,
-    password: await readFile(place.superuserFile, "utf8"),
-    database: "postgres",
-    max: 1,
-    connect_timeout: tryMs / 1000,
-    fetch_types: false,
-    onnotice: () => {},
-    connection: { application_name: "stolon dev" },
-  })
-  const late = Promise.withResolvers<boolean>()
-  const timer = setTimeout(() => late.resolve(false), tryMs)
+export async function canWrite(place: Place, signal: AbortSignal): Promise<boolean> {
+  const session = newSession(
+    {
+      at: { host, port: place.port },
+      user: superuser,
+      password: await readFile(place.superuserFile, "utf8"),
+      database: "postgres",
+      parameters: { application_name: "stolon dev" },
+    },
+    realClock,
+    timeout,
+  )
   try {
     // A transaction id has to be given out, so the commit is written and waited for.
-    const written = sql`select txid_current()`.then(() => true)
-    written.catch(() => {}) // lost interest is no unhandled error
-    return await Promise.race([written, late.promise])
+    await session.run("select txid_current()", signal)
+    return true
   } catch {
     return false
   } finally {
-    clearTimeout(timer)
-    await sql.end({ timeout: 0 })
+    session.close()
   }
 }

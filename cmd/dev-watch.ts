@@ -71,7 +71,7 @@ async function look(eyes: Eyes, state: State, signal: AbortSignal): Promise<void
     state.trouble = text(error)
   }
   if (state.facts === null) return
-  await judge(eyes, state, state.facts)
+  await judge(eyes, state, state.facts, signal)
   display.show(screen(scene(eyes, state, state.facts), display.terminal ? colored : plain))
 }
 
@@ -89,10 +89,15 @@ async function read({ place, store }: Eyes, signal: AbortSignal): Promise<Facts>
  * Tries a write as soon as one may succeed; believes it until the view says that the gate is
  * closed.
  */
-async function judge({ place, display }: Eyes, state: State, now: Facts): Promise<void> {
+async function judge(
+  { place, display }: Eyes,
+  state: State,
+  now: Facts,
+  signal: AbortSignal,
+): Promise<void> {
   const open = now.primary !== null && now.primary.gateOpen && !now.primary.revoked
   const before = state.ready
-  state.ready = open && (state.ready || (await canWrite(place)))
+  state.ready = open && (state.ready || (await canWrite(place, signal)))
   if (before === state.ready) return
   if (!state.ready) return display.tell("cluster", "clients cannot write")
   display.tell("cluster", "clients can write")

@@ -115,7 +115,10 @@ export interface Local {
   readonly data: DataDir
   /** `postgres.new/` exists. */
   readonly side: boolean
-  /** `postgres.aside-<time>` directories, oldest first. */
+  /**
+   * `postgres.aside-<time>` directories with the system identifier of `postgres/`, oldest first. What
+   * was another system (before `ctl init` over a living cluster) is a person's to remove (N4).
+   */
   readonly asides: readonly string[]
   readonly files: ConfigFiles | null
   /** A postmaster process of this data directory is alive. */

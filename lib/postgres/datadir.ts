@@ -104,9 +104,11 @@ async function isWhole(directory: string, major: number): Promise<boolean> {
   return true
 }
 
-/** The first eight bytes of pg_control, in every version. */
-async function systemIdOf(directory: string): Promise<string | null> {
-  const file = await open(join(directory, "global", "pg_control"))
+/** The first eight bytes of pg_control, in every version. Null when there is no such file, or half of it. */
+export async function systemIdOf(directory: string): Promise<string | null> {
+  const path = join(directory, "global", "pg_control")
+  if (!(await exists(path))) return null
+  const file = await open(path)
   try {
     const { bytesRead, buffer } = await file.read(Buffer.alloc(8), 0, 8, 0)
     return bytesRead === 8 ? String(buffer.readBigUInt64LE()) : null

@@ -7,9 +7,10 @@
  * PostgreSQL that ends in between is seen as a server that does not answer, and seen as ended at
  * the next look, which its end itself brings about.
  */
-import type { Local } from "#model/local.ts"
+import { join } from "node:path"
+import type { DataDir, Local } from "#model/local.ts"
 import { controlReader } from "./control.ts"
-import { contentOf, exists, readDataDir } from "./datadir.ts"
+import { contentOf, exists, readDataDir, systemIdOf } from "./datadir.ts"
 import { readConfigFiles } from "./files.ts"
 import { observeServer } from "./server.ts"
 import { asidePrefix, type Context } from "./settings.ts"
@@ -44,7 +45,7 @@ export function observer(context: Context): (signal: AbortSignal) => Promise<Loc
       mark,
       data,
       side,
-      asides: names.filter((name) => name.startsWith(asidePrefix)),
+      asides: await sameSystem(places.root, names, data),
       files,
       postmaster: running,
       server: running ? await observeServer(context, signal) : { kind: "down" },
@@ -52,4 +53,18 @@ export function observer(context: Context): (signal: AbortSignal) => Promise<Loc
       certificate,
     }
   }
+}
+
+/** The directories set aside that hold the same system as the data in use; others are a person's (N4). */
+async function sameSystem(
+  root: string,
+  names: readonly string[],
+  data: DataDir,
+): Promise<readonly string[]> {
+  if (data.kind !== "initialized") return []
+  const same: string[] = []
+  for (const name of names)
+    if (name.startsWith(asidePrefix) && (await systemIdOf(join(root, name))) === data.systemID)
+      same.push(name)
+  return same
 }

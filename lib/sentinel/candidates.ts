@@ -10,6 +10,7 @@ import { by, byBigint, byNumber, byText, descending, firstOf } from "#base/order
 import type { ClusterData } from "#model/cluster.ts"
 import type { DBUID } from "#model/ids.ts"
 import { type DBFact, type Facts, knownEnd } from "./facts.ts"
+import { isSynchronous } from "./spec.ts"
 
 export interface Candidates {
   /** May be promoted now, the best first. */
@@ -47,7 +48,7 @@ export function candidates(
   const refused: Refusal[] = []
   for (const fact of facts.dbs.values()) {
     if (fact.uid === primary.uid || !data.dbs.has(fact.uid)) continue
-    const lasting = obstacle(fact, primary)
+    const lasting = obstacle(fact, primary, facts)
     if (lasting === null && since !== null && fact.keeper.since <= since) awaited.push(fact)
     else {
       const why = lasting ?? shortfall(fact, primary, facts)
@@ -59,10 +60,10 @@ export function candidates(
 }
 
 /** What no further report of the same kind would change soon. */
-function obstacle(fact: DBFact, primary: DBFact): string | null {
+function obstacle(fact: DBFact, primary: DBFact, facts: Facts): string | null {
   if (fact.keeper.failed || !fact.keeper.alive) return "its keeper is silent"
   if (fact.keeper.keeper?.status.canBeMaster === false) return "its keeper may not be master"
-  if (primary.db.spec.synchronousReplication && !inSync(primary).includes(fact.uid))
+  if (bound(primary, facts) && !inSync(primary).includes(fact.uid))
     return "it is not confirmed in sync"
   return null
 }
@@ -72,10 +73,17 @@ function shortfall(fact: DBFact, primary: DBFact, facts: Facts): string | null {
   if (fact.validity === "unknown") return "its copy is not complete"
   if (fact.validity === "invalid") return "its history is not the primary's"
   const lag = knownEnd(primary) - fact.position
-  if (!primary.db.spec.synchronousReplication && lag > BigInt(facts.spec.maxStandbyLag))
+  if (!bound(primary, facts) && lag > BigInt(facts.spec.maxStandbyLag))
     return `it lags ${lag} bytes, more than maxStandbyLag`
   return null
 }
+
+/**
+ * Whether only a confirmed standby may be elected: the primary waited for standbys, and the operator still wants that. Who switches
+ * synchronous replication off while nobody confirmed is left has said that losing the last commits is better than waiting (P5).
+ */
+const bound = (primary: DBFact, facts: Facts): boolean =>
+  primary.db.spec.synchronousReplication && isSynchronous(facts.spec)
 
 /** Confirmed and still required: every acknowledged commit is on each of them (5.8). */
 export const inSync = (primary: DBFact): readonly DBUID[] => {

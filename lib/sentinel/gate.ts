@@ -7,7 +7,7 @@ import { byText, sameSet } from "#base/order.ts"
 import type { DBFact, Facts } from "./facts.ts"
 import { type Reducer, withGate } from "./round.ts"
 import { unacknowledged } from "./primary.ts"
-import { isSynchronous } from "./sync.ts"
+import { isSynchronous } from "./spec.ts"
 
 export const keepGate =
   (primary: DBFact): Reducer =>

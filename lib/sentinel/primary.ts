@@ -91,8 +91,12 @@ const explain = (refused: readonly { readonly keeper: string; readonly why: stri
         .map(({ keeper, why }) => `${keeper}: ${why}`)
         .toSorted(byText)
         .join("; ")
-const remedyFor = (primary: DBFact): string =>
-  `bring keeper ${primary.keeper.uid} back, or a standby that was in sync`
+const remedyFor = (primary: DBFact): string => {
+  const keeper = `bring keeper ${primary.keeper.uid} back`
+  return primary.db.spec.synchronousReplication
+    ? `${keeper}, or a standby that was in sync; or give the last commits up: stolon ctl update --patch '{"synchronousReplication":false}'`
+    : `${keeper}, or a standby`
+}
 
 /**
  * W1: one write closes the gate and revokes; nobody is promoted by it. The epoch stays, so that its

@@ -12,15 +12,13 @@ import { type DBUID, fakeStandby } from "#model/ids.ts"
 import type { FullSpec } from "#model/spec.ts"
 import { byAdvance } from "./candidates.ts"
 import type { DBFact, Facts } from "./facts.ts"
+import { isSynchronous } from "./spec.ts"
 import { type Reducer, type Round, withDBStatus, withSpec } from "./round.ts"
 
 type SyncSpec = Pick<
   DBSpec,
   "synchronousReplication" | "synchronousStandbys" | "externalSynchronousStandbys"
 >
-
-export const isSynchronous = (spec: FullSpec): boolean =>
-  spec.synchronousReplication && spec.role === "master"
 
 /**
  * The names that a new primary starts with, and which of them are confirmed already: who was in

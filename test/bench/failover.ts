@@ -6,6 +6,7 @@
  *   make bench-failover [RUNS=5] [ONLY=sqlite|etcdv3]
  */
 import { byNumber } from "#base/order.ts"
+import { isAlive } from "#system/process.ts"
 import { type Cluster, type Node, startCluster } from "#test/e2e/cluster.ts"
 import { rowsAt, startWriter } from "#test/e2e/writer.ts"
 
@@ -45,8 +46,11 @@ async function once(cluster: Cluster, fault: Fault): Promise<readonly [number, n
   await writer.resumes()
   await Bun.sleep(1_000) // a steady client before the fault
   const from = performance.now() - 500
+  const victim = primary.postmaster()
+  if (victim === null) throw new Error(`${primary.uid} runs no PostgreSQL`)
   await fault.strike(primary)
   await writer.resumes()
+  if (isAlive(victim)) throw new Error("the fault did not strike")
   await Bun.sleep(1_000) // a second gap, if there is one
   const gap = writer.longestGap(from) / 1000
   await writer.stop()

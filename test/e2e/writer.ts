@@ -3,6 +3,7 @@
  * rows were acknowledged, and when. An open loop: an attempt that hangs does not keep the next from
  * being made, so a hung connection cannot hide that writes are possible again.
  */
+import { type Socket, createConnection } from "node:net"
 import postgres from "postgres"
 import { until } from "#test/conformance/wait.ts"
 import { superuser, superuserPassword } from "./place.ts"
@@ -22,9 +23,14 @@ export interface Writer extends AsyncDisposable {
 
 type Sql = ReturnType<typeof connect>
 
-export const connect = (port: number, options: { readonly onnotice?: () => void } = {}) =>
-  postgres({
-    host: "127.0.0.1",
+/**
+ * A connection that is made once. By itself the library would dial again and again, without a pause, while a proxy closes its
+ * clients at once: a hundred of those keep two cores busy and measure themselves.
+ */
+export function connect(port: number, onnotice: () => void = () => {}) {
+  let dialled = false
+  const options = {
+    host,
     port,
     user: superuser,
     password: superuserPassword,
@@ -32,8 +38,24 @@ export const connect = (port: number, options: { readonly onnotice?: () => void 
     max: 1,
     connect_timeout: 1,
     fetch_types: false,
-    onnotice: options.onnotice ?? (() => {}),
+    onnotice,
+    socket: async () => {
+      if (dialled) throw new Error("the connection is closed")
+      dialled = true
+      return await dial(port)
+    },
+  }
+  return postgres(options) // by way of a constant: the library's types do not know `socket`
+}
+
+function dial(port: number): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(port, host)
+    socket.on("error", reject) // after connecting nobody hears it, and the query that suffers fails
+    socket.once("connect", () => resolve(socket))
   })
+}
+const host = "127.0.0.1"
 
 const everyMs = 10
 /** An attempt without an answer for this long is given up, and its connection with it. */
@@ -102,7 +124,7 @@ interface Connection {
 
 function newConnection(port: number): Connection {
   const connection: Connection = {
-    sql: connect(port, { onnotice: () => connection.cancelled++ }),
+    sql: connect(port, () => connection.cancelled++),
     fresh: true,
     cancelled: 0,
   }

@@ -39,7 +39,9 @@ export function observeHost(host: Host, keeper: KeeperState): Local {
     mark: disk.mark,
     data: dataDir(disk.data, instance),
     side: disk.side !== null,
-    asides: disk.asides.map(({ name }) => name),
+    asides: disk.asides
+      .filter(({ dir }) => dir.systemID === disk.data?.systemID)
+      .map(({ name }) => name),
     files: configFiles(disk.data),
     postmaster: instance !== null,
     server: instance === null ? { kind: "down" } : server(instance),

@@ -124,6 +124,12 @@ describe("an election with synchronous replication", () => {
     w.ticks(15)
     expect([w.primary(), w.revoked(), w.gate()]).toEqual(["k1", false, "k1"])
   })
+  test("goes to who is left once the operator switches synchronous replication off, and never before", () => {
+    const w = cluster()
+    w.set("k2", { alive: false }).set("k1", { alive: false }).ticks(15)
+    expect(w.primary()).toBe("k1")
+    w.spec({ synchronousReplication: false }).until(() => w.gate() === "k3", 12)
+  })
   test("starts the new primary with the names of who can be in sync (D-03)", () => {
     const w = cluster({ maxSynchronousStandbys: 2 })
     w.set("k1", { alive: false }).until(() => w.primary() !== "k1", 12)
