@@ -1,6 +1,6 @@
 /**
- * Whether clients can write: one committed transaction through the proxy, as a client would do it. In synchronous mode the
- * commit waits for a standby, so a yes means that too.
+ * Whether clients can write: one committed transaction through the proxy, as a client would do it.
+ * In synchronous mode the commit waits for a standby, so a yes means that too.
  */
 import { readFile } from "node:fs/promises"
 import { millis } from "#base/brand.ts"

@@ -145,7 +145,7 @@ async function carryOut(client: Connection, request: Request, room: Room): Promi
       return welcome
     }
     case "state":
-      return watch.state()
+      return await watch.state()
     case "start":
       return await watch.start(request.what)
     case "hold":

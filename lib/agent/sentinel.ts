@@ -47,6 +47,8 @@ export interface SentinelState {
 /** Waking up for every info would multiply the reads; changes this close together are one. */
 const gatherPause = millis(20)
 const electionPause = millis(1_000)
+/** A sleepInterval of nothing is allowed; a read and a decision take their time all the same. */
+const ageFloor = 500
 const infoTtl = (sleepInterval: Millis): Millis => millis(Math.max(20_000, 2 * sleepInterval))
 
 /** Runs until `signal` aborts; then gives the office back and resolves. */
@@ -173,7 +175,8 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
     if (output.kind === "broken")
       return log.event(event("invariant.broken", { rules: output.rules.join("; ") }))
     if (output.kind === "write") {
-      if (clock.now().mono - started > sleepInterval || held.signal.aborted)
+      const ageMax = Math.max(sleepInterval, ageFloor)
+      if (clock.now().mono - started > ageMax || held.signal.aborted)
         return log.event(event("write.late", { age: clock.now().mono - started }))
       const written = await store.write(output.data, { kind: "version", version }, held, signal)
       if (written.kind === "unknown") {

@@ -25,6 +25,7 @@ export function judge(data: Whole, followed: DBStatus): Verdict {
   if (!wasStandby(control) && control.state !== "shut down") return "off"
   const end = endOf(control)
   if (control.timeline > followed.timelineID) return "unsure"
+  if (isTwin(control, followed)) return "unsure"
   const at = timelineAt(followed, control.checkpoint)
   if (at !== null && at !== control.timeline) return "off"
   if (!sharedForks(data.history, followed.timelinesHistory, end)) return "off"
@@ -38,6 +39,14 @@ export function judge(data: Whole, followed: DBStatus): Verdict {
         : left.switchPoint
   return end <= known ? "on" : "unsure"
 }
+
+/**
+ * A former primary, and a DB on the very timeline that it began: either one that followed it and has not told of its own promotion
+ * yet, or a second one that was promoted from the same place to the same number. The histories of two such look alike, and
+ * pg_rewind takes them for one.
+ */
+export const isTwin = (control: Control, followed: DBStatus): boolean =>
+  !wasStandby(control) && control.timeline > 1 && control.timeline === followed.timelineID
 
 /**
  * A standby may start again from any end; what it has beyond its last restart point it got from its

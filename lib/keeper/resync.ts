@@ -14,7 +14,7 @@ import { zeroLsn } from "#base/lsn.ts"
 import { type DB, type DBStatus } from "#model/cluster.ts"
 import { slotOf } from "#model/ids.ts"
 import type { Step, StepKind } from "#model/step.ts"
-import { type Whole, forkOf, judge } from "./branch.ts"
+import { type Whole, forkOf, isTwin, judge } from "./branch.ts"
 import { installSide, stale } from "./install.ts"
 import { type Path, waitedFor } from "./memory.ts"
 import {
@@ -96,6 +96,7 @@ function rewindable({ local, want }: World, data: Whole): boolean {
   const { control } = data
   if (!want.db.spec.usePgrewind || control === null || want.role.kind !== "internal") return false
   if (want.role.followed.status.systemdID !== data.systemID) return false
+  if (isTwin(control, want.role.followed.status)) return false // "no rewind required", it would say
   if (!control.checksums && !control.walLogHints) return false
   // before 13 pg_rewind does not recover a crashed target itself (D-52)
   return local.binary.Maj >= 13 || control.state.startsWith("shut down")

@@ -13,6 +13,7 @@ import type { Postgres } from "#port/postgres.ts"
 import { privateDirectory } from "#system/files.ts"
 import { execute } from "./executors.ts"
 import { observer } from "./observe.ts"
+import { newBaseline } from "./baseline.ts"
 import { openSessions } from "./sessions.ts"
 import { type Context, placesBelow, type PostgresSettings } from "./settings.ts"
 import { openSupervisor } from "./supervisor.ts"
@@ -41,7 +42,8 @@ export async function openPostgres(
     changed()
   })
   const version = versionReader(settings)
-  const context: Context = { settings, places, supervisor, sessions, version, changed }
+  const baseline = newBaseline()
+  const context: Context = { settings, places, supervisor, sessions, baseline, version, changed }
   const observe = observer(context)
   return {
     get boot() {

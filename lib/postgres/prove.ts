@@ -35,7 +35,7 @@ export async function proveSync(
   step: Extract<Step, { kind: "prove-sync" }>,
   job: Job,
 ): Promise<void> {
-  const { sessions, settings } = job
+  const { sessions, settings, baseline } = job
   if (step.names === "") return
   const signal = settings.clock.deadline(step.timeout, job.signal)
   const watcher = await sessions.own(signal)
@@ -51,6 +51,7 @@ export async function proveSync(
     await prover.run("set synchronous_commit = on", signal)
     if (!(await seenWaiting(prover, watcher, job, signal)))
       await throughCheckpoint(prover, watcher, job, signal)
+    baseline.renew() // what went by the old list lies before this moment
   } catch (error) {
     job.signal.throwIfAborted()
     if (!signal.aborted) throw error

@@ -6,7 +6,8 @@
  * PostgreSQL said about it.
  */
 import * as v from "valibot"
-import { type LSN, lsn, parseLsn } from "#base/lsn.ts"
+import { type LSN, lsn, parseLsn, zeroLsn } from "#base/lsn.ts"
+import { sortedSet } from "#base/order.ts"
 import { type DBUID, dbUID, slotPrefix } from "#model/ids.ts"
 import type { Server } from "#model/local.ts"
 import { oldestWalFile } from "./datadir.ts"
@@ -33,7 +34,9 @@ const factsSql = `select json_build_object(
   'position', case when pg_is_in_recovery()
     then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), '0/0'::pg_lsn)
     else pg_current_wal_flush_lsn() end,
-  'sync', (select coalesce(json_agg(distinct application_name), '[]') from pg_stat_replication
+  'list', current_setting('synchronous_standby_names') || ' since ' || pg_postmaster_start_time()::text,
+  'sync', (select coalesce(json_agg(json_build_object('name', application_name,
+      'flushed', coalesce(flush_lsn, '0/0'::pg_lsn)::text)), '[]') from pg_stat_replication
     where sync_state = 'sync' and starts_with(application_name, '${slotPrefix}')),
   'streaming', exists(select from pg_stat_wal_receiver where status = 'streaming'),
   'pendingRestart', exists(select from pg_settings where pending_restart),
@@ -51,7 +54,8 @@ const factsRow = v.object({
       systemID: v.string(),
       timeline: v.number(),
       position,
-      sync: v.array(v.string()),
+      list: v.string(),
+      sync: v.array(v.object({ name: v.string(), flushed: position })),
       streaming: v.boolean(),
       pendingRestart: v.boolean(),
       slots: v.array(v.object({ name: v.string(), active: v.boolean() })),
@@ -77,7 +81,7 @@ interface Identity {
 
 /** Asks a PostgreSQL whose postmaster is alive. */
 export async function observeServer(context: Context, signal: AbortSignal): Promise<Server> {
-  const { sessions, places } = context
+  const { sessions, places, baseline } = context
   try {
     const own = await sessions.own(signal)
     const [rows, identity] = await Promise.all([
@@ -95,7 +99,10 @@ export async function observeServer(context: Context, signal: AbortSignal): Prom
       timeline,
       position: identity?.position ?? facts.position,
       history: await readHistory(places.data, timeline),
-      syncStandbys: syncStandbys(facts.sync),
+      syncStandbys: syncStandbys(
+        facts.sync,
+        inRecovery ? zeroLsn : baseline.of(facts.list, facts.position),
+      ),
       streaming,
       revision: sessions.revision,
       pendingRestart,
@@ -126,8 +133,16 @@ async function identify({ sessions }: Context, signal: AbortSignal): Promise<Ide
   }
 }
 
-const syncStandbys = (names: readonly string[]): readonly DBUID[] =>
-  names.map((name) => dbUID(name.slice(slotPrefix.length))).toSorted()
+interface Sync {
+  readonly name: string
+  readonly flushed: LSN
+}
+const syncStandbys = (all: readonly Sync[], from: LSN): readonly DBUID[] =>
+  sortedSet(
+    all
+      .filter(({ flushed }) => flushed >= from)
+      .map(({ name }) => dbUID(name.slice(slotPrefix.length))),
+  )
 
 /** What a failed connection or question says, in words for people. */
 export function reasonOf(error: unknown): string {

@@ -11,6 +11,7 @@ import type { BinaryVersion } from "#model/cluster.ts"
 import type { Clock } from "#port/clock.ts"
 import type { Log } from "#port/log.ts"
 import type { Supervisor } from "#port/supervision.ts"
+import type { Baseline } from "./baseline.ts"
 import type { Sessions } from "./sessions.ts"
 
 /** A PostgreSQL user of the keeper's own. */
@@ -85,6 +86,8 @@ export interface Context {
   readonly places: Places
   readonly supervisor: Supervisor
   readonly sessions: Sessions
+  /** From where on standbys may be called synchronous. */
+  readonly baseline: Baseline
   /** Of the installed programs. */
   readonly version: (signal: AbortSignal) => Promise<BinaryVersion>
   /** Tells the keeper that something changed by itself. */

@@ -49,7 +49,8 @@ export function candidates(
   for (const fact of facts.dbs.values()) {
     if (fact.uid === primary.uid || !data.dbs.has(fact.uid)) continue
     const lasting = obstacle(fact, primary, facts)
-    if (lasting === null && since !== null && fact.keeper.since <= since) awaited.push(fact)
+    const unheard = !fact.keeper.alive || (since !== null && fact.keeper.since <= since)
+    if (lasting === null && since !== null && unheard) awaited.push(fact)
     else {
       const why = lasting ?? shortfall(fact, primary, facts)
       if (why === null) ready.push(fact)
@@ -61,7 +62,7 @@ export function candidates(
 
 /** What no further report of the same kind would change soon. */
 function obstacle(fact: DBFact, primary: DBFact, facts: Facts): string | null {
-  if (fact.keeper.failed || !fact.keeper.alive) return "its keeper is silent"
+  if (fact.keeper.failed) return "its keeper is silent"
   if (fact.keeper.keeper?.status.canBeMaster === false) return "its keeper may not be master"
   if (bound(primary, facts) && !inSync(primary).includes(fact.uid))
     return "it is not confirmed in sync"
@@ -69,9 +70,10 @@ function obstacle(fact: DBFact, primary: DBFact, facts: Facts): string | null {
 }
 
 function shortfall(fact: DBFact, primary: DBFact, facts: Facts): string | null {
+  if (!fact.keeper.alive) return "its keeper has not been heard yet"
   if (!fact.up) return "its PostgreSQL is not healthy"
   if (fact.validity === "unknown") return "its copy is not complete"
-  if (fact.validity === "invalid") return "its history is not the primary's"
+  if (fact.validity === "invalid" && !fact.ahead) return "its history is not the primary's"
   const lag = knownEnd(primary) - fact.position
   if (!bound(primary, facts) && lag > BigInt(facts.spec.maxStandbyLag))
     return `it lags ${lag} bytes, more than maxStandbyLag`

@@ -10,8 +10,8 @@ import { type DB, type Keeper, isMasterType } from "#model/cluster.ts"
 import type { DBUID, KeeperUID, ProxyUID } from "#model/ids.ts"
 import { type KeeperInfo, type PostgresState, type ProxyInfo, capabilities } from "#model/info.ts"
 import { type FullSpec, withDefaults } from "#model/spec.ts"
-import { type Memory, type Seen, type Snapshot, stateOf } from "./memory.ts"
-import { diverged, hasWalFor } from "./timeline.ts"
+import { type Memory, type Seen, type Snapshot, reportsHealthy, stateOf } from "./memory.ts"
+import { diverged, hasWalFor, isAhead } from "./timeline.ts"
 
 export interface KeeperFact {
   readonly uid: KeeperUID
@@ -37,12 +37,16 @@ export interface DBFact {
   readonly keeper: KeeperFact
   /** What its keeper publishes of it now. */
   readonly state: PostgresState | null
-  /** Published healthy, by a keeper that is alive. */
+  /** Published healthy, and still the system that this DB has always been. */
+  readonly trusted: boolean
+  /** Trusted, by a keeper that is alive. */
   readonly up: boolean
   /** Up, or not for longer than failInterval. */
   readonly healthy: boolean
   readonly convergence: Convergence
   readonly validity: Validity
+  /** On a timeline that the primary may have begun after its last report. */
+  readonly ahead: boolean
   readonly verdict: "good" | "converging" | "failed"
   /** Stuck behind WAL that the primary no longer has (D-37). */
   readonly starved: boolean
@@ -139,7 +143,8 @@ function dbFact(
   const ailingSince = memory.ailing.get(db.uid)
   const healthy =
     !keeper.failed && (ailingSince === undefined || now.mono - ailingSince <= failInterval)
-  const up = state?.healthy === true && keeper.alive
+  const trusted = keeper.info !== null && reportsHealthy(db, memory.keepers)
+  const up = trusted && keeper.alive
   const convergence = convergenceOf(db, spec, memory, now)
   const reported = reportedBranch(db, state)
   const validity = validityOf(reported, primary, memory)
@@ -157,14 +162,16 @@ function dbFact(
     kind,
     keeper,
     state,
+    trusted,
     up,
     healthy,
     convergence,
     validity,
+    ahead: primary !== null && isAhead(mainBranch(primary, memory), reported),
     verdict,
     starved: kind === "standby" && isStarved(db, state, primary, memory),
     lost: kind === "standby" && db.spec.initMode === "none" && holdsNothing(keeper),
-    position: reported.xLogPos,
+    position: trusted ? reported.xLogPos : db.status.xLogPos,
   }
 }
 
@@ -202,9 +209,16 @@ function convergenceOf(db: DB, spec: FullSpec, memory: Memory, now: Now): Conver
   return limit !== null && now.mono - pending.since > limit ? "failed" : "converging"
 }
 
+/** The primary's history: of the system that the document knows, whatever lies in its place now (W3). */
+const mainBranch = (primary: DB, memory: Memory): Reported =>
+  reportedBranch(
+    primary,
+    reportsHealthy(primary, memory.keepers) ? (stateOf(primary, memory.keepers) ?? null) : null,
+  )
+
 function validityOf(own: Reported, primary: DB | null, memory: Memory): Validity {
   if (own.generation === 0 || primary === null) return "unknown"
-  const main = reportedBranch(primary, stateOf(primary, memory.keepers) ?? null)
+  const main = mainBranch(primary, memory)
   if (own.systemID !== "" && main.systemID !== "" && own.systemID !== main.systemID)
     return "invalid"
   return diverged(main, own) ? "invalid" : "valid"

@@ -13,7 +13,7 @@ import { toMillis } from "#base/duration.ts"
 import type { ClusterData, DB } from "#model/cluster.ts"
 import type { DBUID, Epoch, Generation, InfoUID, KeeperUID, ProxyUID } from "#model/ids.ts"
 import type { Infos, KeeperInfo, ProxyInfo } from "#model/info.ts"
-import { withDefaults } from "#model/spec.ts"
+import { type FullSpec, withDefaults } from "#model/spec.ts"
 
 /** One consistent look at the store. */
 export interface Snapshot {
@@ -32,6 +32,8 @@ export interface Seen<Info> {
 
 export interface Memory {
   readonly readAt: Millis | null
+  /** The primary's epoch at the last read. */
+  readonly epoch: Epoch | ""
   readonly keepers: ReadonlyMap<KeeperUID, Seen<KeeperInfo>>
   /** Keepers of the document last read. */
   readonly listed: ReadonlySet<KeeperUID>
@@ -75,6 +77,7 @@ export interface Fence {
 
 export const emptyMemory: Memory = {
   readAt: null,
+  epoch: "",
   keepers: new Map(),
   listed: new Set(),
   proxies: new Map(),
@@ -90,16 +93,18 @@ export const emptyMemory: Memory = {
 /** A read failed: whatever is silent from now on may be silent only to us. */
 export const interrupt = (memory: Memory): Memory => ({ ...memory, readAt: null })
 
-/** Time without a successful read that counts as a gap. */
-const gapLimit = (sleepInterval: Millis): number => 3 * sleepInterval + 1000
+/** Time without a successful read that counts as a gap: well below what makes anybody fail. */
+const gapLimit = (spec: FullSpec): number => {
+  const [sleep, fail] = [toMillis(spec.sleepInterval), toMillis(spec.failInterval)]
+  return Math.max(2 * sleep, Math.min(1000, fail / 2))
+}
 
 /** Takes one successful read in. `fenced` is settled later in the round, from the facts. */
 export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
   const spec = withDefaults(snapshot.data.cluster.spec)
   const { mono } = now
-  const gap =
-    memory.readAt === null || mono - memory.readAt > gapLimit(toMillis(spec.sleepInterval))
-  const base = gap ? restarted(memory, mono) : memory
+  const gap = memory.readAt === null || mono - memory.readAt > gapLimit(spec)
+  const base = begun(gap ? restarted(memory, mono) : memory, snapshot.data)
   const { infos, data } = snapshot
   const published = see(base.keepers, infos.keepers, (info) => info.infoUID, mono)
   const keepers = unheard(published, (uid) => base.listed.has(uid) && !data.keepers.has(uid))
@@ -125,6 +130,16 @@ const unheard = (
   removed: (uid: KeeperUID) => boolean,
 ): ReadonlyMap<KeeperUID, Seen<KeeperInfo>> =>
   new Map([...keepers].map(([uid, seen]) => [uid, removed(uid) ? { ...seen, heard: false } : seen]))
+
+/** A primary that begins a new epoch, promoted or reinstated, gets the time to start. */
+function begun(memory: Memory, data: ClusterData): Memory {
+  const { primaryEpoch: epoch, master } = data.cluster.status
+  if (epoch === memory.epoch) return memory
+  const without = <V>(map: ReadonlyMap<DBUID, V>): ReadonlyMap<DBUID, V> =>
+    new Map([...map].filter(([uid]) => uid !== master))
+  const { ailing, converging } = memory
+  return { ...memory, epoch, ailing: without(ailing), converging: without(converging) }
+}
 
 const restarted = (memory: Memory, mono: Millis): Memory => ({
   ...memory,
@@ -167,8 +182,14 @@ export const stateOf = (db: DB, keepers: Memory["keepers"]): KeeperInfo["postgre
   const state = keepers.get(db.spec.keeperUID)?.info.postgresState
   return state?.uid === db.uid ? state : undefined
 }
-const reportsHealthy = (db: DB, keepers: Memory["keepers"]): boolean =>
-  stateOf(db, keepers)?.healthy === true
+/** Healthy, and the system that this DB has always been: another one in its place is as good as none (W3). */
+export function reportsHealthy(db: DB, keepers: Memory["keepers"]): boolean {
+  const state = stateOf(db, keepers)
+  const { systemdID } = db.status
+  const foreign =
+    systemdID !== "" && state !== undefined && state.systemID !== "" && state.systemID !== systemdID
+  return state?.healthy === true && !foreign
+}
 
 function timers(
   data: ClusterData,

@@ -69,7 +69,12 @@ function requested(data: ClusterData, facts: Facts, primary: DBFact): Judgement 
  */
 export function answerRequest(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   const request = data.cluster.status.failoverRequest
-  if (request === undefined || !isServing(data, primary)) return data
+  if (request === undefined) return data
+  if (!isServing(data, primary)) {
+    const why = "the primary is not open to clients yet; ask again when it is"
+    round.say("failover.refused", { nonce: request.nonce, keeper: request.keeper, why })
+    return withoutRequest(data)
+  }
   const { refused } = candidates(data, round.facts, primary, null)
   const mine = refused.filter(
     (refusal) => request.keeper === "" || refusal.keeper === request.keeper,

@@ -95,13 +95,13 @@ function dbStatus(db: DB, fact: DBFact, round: Round): DB {
     port: state.port,
     currentGeneration: state.generation,
   }
-  if (!state.healthy) return { ...db, status: { ...db.status, ...address } }
+  if (!fact.trusted) return { ...db, status: { ...db.status, ...address } }
   return {
     ...db,
     status: {
       ...db.status,
       ...address,
-      systemdID: state.systemID,
+      systemdID: db.status.systemdID === "" ? state.systemID : db.status.systemdID, // for good
       timelineID: state.timelineID,
       xLogPos: state.xLogPos,
       timelinesHistory: state.timelinesHistory,

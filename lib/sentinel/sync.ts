@@ -6,7 +6,7 @@
  * in both, so any of them may be elected. A change goes in two steps, old -> old + new -> new, and
  * each waits for the primary's report from the generation that asked for it (W8).
  */
-import { byText, sameSet } from "#base/order.ts"
+import { by, byNumber, byText, firstOf, sameSet } from "#base/order.ts"
 import type { ClusterData, DBSpec } from "#model/cluster.ts"
 import { type DBUID, fakeStandby } from "#model/ids.ts"
 import type { FullSpec } from "#model/spec.ts"
@@ -37,7 +37,8 @@ export function initialSync(
   const able = others.filter((fact) => maySync(fact) && fact.up && fact.validity === "valid")
   const wanted = able
     .toSorted(
-      (a, b) => Number(common.includes(b.uid)) - Number(common.includes(a.uid)) || byAdvance(a, b),
+      (a, b) =>
+        Number(common.includes(b.uid)) - Number(common.includes(a.uid)) || bySuitability(a, b),
     )
     .slice(0, spec.maxSynchronousStandbys)
     .map((fact) => fact.uid)
@@ -66,6 +67,15 @@ const synchronous = (wanted: readonly DBUID[], spec: FullSpec): SyncSpec => ({
 
 const maySync = (fact: DBFact): boolean =>
   fact.keeper.keeper?.status.canBeSynchronousReplica !== false
+
+/** Connected to the primary (D-09). A Go keeper does not say; its health is all there is. */
+const inTouch = (fact: DBFact): boolean => !fact.keeper.obeys || fact.state?.streaming === true
+
+/** Who could also succeed the primary goes first, then the most advanced. */
+const bySuitability = firstOf<DBFact>(
+  by((fact) => Number(fact.keeper.keeper?.status.canBeMaster === false), byNumber),
+  byAdvance,
+)
 
 /** Keeps the primary's list; called while the primary is healthy and converged. */
 export const keepSync =
@@ -120,11 +130,29 @@ function confirm(
     ...before,
     ...current.filter((uid) => wanted.includes(uid) && !before.includes(uid)),
   ]
-  const hopeless = wanted.some(
-    (uid) => !confirmed.includes(uid) && round.facts.dbs.get(uid)?.verdict !== "good",
-  )
+  const another = able(data, round).some((fact) => !wanted.includes(fact.uid))
+  const hopeless = wanted.some((uid) => {
+    const fact = round.facts.dbs.get(uid)
+    const lost = fact?.verdict !== "good" || (another && !inTouch(fact))
+    return lost && !confirmed.includes(uid)
+  })
   return { confirmed, wanted: hopeless ? confirmed.toSorted(byText) : wanted }
 }
+
+const good = (data: ClusterData, facts: Facts): DBFact[] =>
+  [...facts.dbs.values()]
+    .filter(
+      (fact) =>
+        data.dbs.has(fact.uid) &&
+        fact.kind === "standby" &&
+        fact.verdict === "good" &&
+        fact.validity === "valid",
+    )
+    .toSorted(bySuitability)
+
+/** Who could be named now, the best first. */
+const able = (data: ClusterData, { facts }: Round): DBFact[] =>
+  good(data, facts).filter((fact) => maySync(fact) && fact.up && inTouch(fact))
 
 /**
  * S3: the wanted set anew: without who is gone, failed or too many; filled up with the most
@@ -134,20 +162,12 @@ function choose(data: ClusterData, round: Round, before: readonly DBUID[]): DBUI
   const { facts } = round
   const { minSynchronousStandbys: min, maxSynchronousStandbys: max } = facts.spec
   const present = before.filter((uid) => data.dbs.has(uid))
-  const good = [...facts.dbs.values()]
-    .filter(
-      (fact) =>
-        data.dbs.has(fact.uid) &&
-        fact.kind === "standby" &&
-        fact.verdict === "good" &&
-        fact.validity === "valid",
-    )
-    .toSorted(byAdvance)
-  const kept = good.filter((fact) => present.includes(fact.uid)).slice(0, max)
-  const fresh = good
-    .filter((fact) => !present.includes(fact.uid) && maySync(fact) && fact.up)
-    .slice(0, max - kept.length)
-  const next = [...kept, ...fresh].map((fact) => fact.uid)
+  const listed = good(data, facts).filter((fact) => present.includes(fact.uid))
+  const fresh = able(data, round).filter((fact) => !present.includes(fact.uid))
+  // who is listed stays, but one that lost the primary makes room for one that has it
+  const next = [...listed.filter(inTouch), ...fresh, ...listed.filter((fact) => !inTouch(fact))]
+    .slice(0, max)
+    .map((fact) => fact.uid)
   for (const uid of present) if (next.length < min && !next.includes(uid)) next.push(uid)
   const grows = next.some((uid) => !before.includes(uid))
   return grows ? [...new Set([...present, ...next])] : next

@@ -24,6 +24,15 @@ export function diverged(followed: Branch, other: Branch): boolean {
   return left !== undefined && left < other.xLogPos
 }
 
+/**
+ * True when `other` is on a timeline that `followed` itself may have begun after its last report: it left `followed`'s timeline not
+ * before the last position known of it. Only a candidate for its place may be so; a standby of a living primary is not.
+ */
+export function isAhead(followed: Branch, other: Branch): boolean {
+  const left = switchOf(other, followed.timelineID)
+  return other.timelineID > followed.timelineID && left !== undefined && left >= followed.xLogPos
+}
+
 const switchOf = (branch: Branch, timeline: number): LSN | undefined =>
   branch.timelinesHistory.find((entry) => entry.timelineID === timeline)?.switchPoint
 

@@ -37,7 +37,8 @@ export interface WatchOptions {
 }
 
 export interface Watch {
-  state(): Postmaster
+  /** Answers when no start is half-way: "stopped" must not be said of what is about to run. */
+  state(): Promise<Postmaster>
   start(what: Start): Promise<void>
   hold(until: Millis): void
   /**
@@ -65,8 +66,8 @@ interface Post {
   memory: Memory
   watched: Watched | null
   lastExit: Exit | null
-  /** Between the decision to start and the child. */
-  starting: boolean
+  /** Between the decision to start and the child; settles with it. */
+  starting: Promise<unknown> | null
   /** Counts starts and stops, so that a start notices a stop that came after it (D-17). */
   orders: number
   ended: boolean
@@ -88,7 +89,7 @@ export async function openWatch(options: WatchOptions): Promise<Watch> {
     memory: firstMemory(now(), options.until),
     watched: null,
     lastExit: null,
-    starting: false,
+    starting: null,
     orders: 0,
     ended: false,
     timer: null,
@@ -107,7 +108,8 @@ export async function openWatch(options: WatchOptions): Promise<Watch> {
   }
 }
 
-function stateOf(post: Post): Postmaster {
+async function stateOf(post: Post): Promise<Postmaster> {
+  while (post.starting !== null) await post.starting.catch(() => undefined)
   discover(post)
   tick(post)
   const { watched, memory, lastExit } = post
@@ -133,7 +135,7 @@ const remaining = (post: Post): readonly ProcessId[] => instanceProcesses(post.d
  * killed.
  */
 function discover(post: Post): void {
-  if (post.starting) return
+  if (post.starting !== null) return
   for (const directory of post.directories) {
     if (post.watched !== null) return
     const id = findInstance(directory)
@@ -181,7 +183,7 @@ function settle(post: Post, gone: Watched): void {
 function perform(post: Post, action: Action): void {
   const { watched, options } = post
   if (action.kind === "end") {
-    if (post.starting) return // the child that is just being made is not ours to leave behind
+    if (post.starting !== null) return // the child that is just being made is not ours to leave behind
     post.ended = true
     return options.onEnd()
   }
@@ -200,18 +202,19 @@ async function start(post: Post, what: Start): Promise<void> {
   discover(post)
   if (post.watched !== null)
     throw new Error(`PostgreSQL is already running (pid ${post.watched.id.pid})`)
-  if (post.starting) throw new Error("PostgreSQL is already being started")
-  post.starting = true
+  if (post.starting !== null) throw new Error("PostgreSQL is already being started")
+  const preparing = prepare(post, what.dataDir)
+  post.starting = preparing
   let launch: Launch
   let mine: Watched
   try {
-    const directory = await prepare(post, what.dataDir)
+    const directory = await preparing
     post.memory = started(post.memory)
     launch = spawnPostmaster(what, post.options.log)
     mine = { id: launch.id, directory, own: true, ending: null }
     post.watched = mine
   } finally {
-    post.starting = false
+    post.starting = null
   }
   void launch.ended.then((ending) => {
     mine.ending = ending

@@ -4,6 +4,7 @@
  * cluster for all scenarios, each begins when it has settled.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
 import { until } from "#test/conformance/wait.ts"
 import { type Cluster, loseDisk, startCluster } from "./cluster.ts"
 import { rowsAt, startWriter, type Writer } from "./writer.ts"
@@ -82,20 +83,20 @@ scenario(
   "a leader sentinel that is killed is replaced, and a failover works after it",
   async (writer) => {
     const before = (await cluster.facts()).leader
-    for (const sentinel of cluster.sentinels) {
-      await sentinel.kill()
-      const other = (await cluster.facts()).leader
-      if (other === before)
-        await until(
-          "another leader",
-          async () => {
-            const { leader } = await cluster.facts()
-            return leader !== null && leader !== before
-          },
-          40_000,
-        )
-      sentinel.start()
-    }
+    const leader = cluster.sentinels.find(({ log }) =>
+      readFileSync(log, "utf8").includes(`"sentinel": "${before}"`),
+    )
+    if (leader === undefined) throw new Error(`no log names ${before} as leader`)
+    await leader.kill()
+    await until(
+      "another leader",
+      async () => {
+        const now = (await cluster.facts()).leader
+        return now !== null && now !== before
+      },
+      40_000,
+    )
+    leader.start()
     const old = await cluster.primary()
     await old.killAll()
     await writer.resumes()

@@ -24,8 +24,9 @@ export interface Writer extends AsyncDisposable {
 type Sql = ReturnType<typeof connect>
 
 /**
- * A connection that is made once. By itself the library would dial again and again, without a pause, while a proxy closes its
- * clients at once: a hundred of those keep two cores busy and measure themselves.
+ * A connection that is made once. By itself the library would dial again and again, without a
+ * pause, while a proxy closes its clients at once: a hundred of those keep two cores busy and
+ * measure themselves.
  */
 export function connect(port: number, onnotice: () => void = () => {}) {
   let dialled = false

@@ -11,7 +11,7 @@ import type { ConfigFiles, Control, DataDir, KeeperState, Local, Server } from "
 import type { Settings } from "./conf.ts"
 import type { Dir } from "./disk.ts"
 import type { Host } from "./host.ts"
-import { syncNow } from "./replication.ts"
+import { syncNow, syncState } from "./replication.ts"
 import type { Instance } from "./server.ts"
 import { type Fork, endOf, historyOf } from "./wal.ts"
 
@@ -90,7 +90,7 @@ function server(instance: Instance): Server {
     timeline: dir.wal.timeline,
     position: lsn(BigInt(endOf(dir.wal))),
     history: history(dir),
-    syncStandbys: ours(instance.inRecovery ? [] : syncNow(instance)),
+    syncStandbys: ours(instance.inRecovery ? [] : caughtUp(instance)),
     streaming: instance.upstream !== null,
     revision: settings.revision,
     pendingRestart: pendingRestart(instance),
@@ -126,3 +126,9 @@ const pendingRestart = ({
 }): boolean =>
   started !== settings &&
   needRestart.some((name) => started.all.get(name) !== settings.all.get(name))
+
+/** Connected and named is not enough: it must have what was acknowledged before its name counted. */
+const caughtUp = (instance: Instance): readonly string[] =>
+  syncNow(instance).filter(
+    (name) => (syncState(instance, name)?.confirmed ?? -1) >= instance.inForceFrom,
+  )

@@ -49,6 +49,8 @@ export interface Instance {
   hba: { readonly clients: boolean; readonly replication: boolean }
   /** What commits wait for; follows `settings` after a while. */
   inForce: SyncNames
+  /** The end of the log when they came into force: what was acknowledged before may be missing on them. */
+  inForceFrom: number
   waiting: Waiting[]
   sessions: Set<Session>
   /** Standbys that stream from here. */
@@ -95,6 +97,7 @@ export function startServer(
     settings,
     hba: readHba(dir.hba),
     inForce: settings.syncNames,
+    inForceFrom: endOf(dir.wal),
     waiting: [],
     sessions: new Set(),
     standbys: new Set(),
@@ -225,7 +228,10 @@ export function reload(instance: Instance): void {
   })
   const slow = world.chance(0.05) ? 1_500 : 150
   world.at(world.between(5, slow), process, () => {
-    instance.inForce = readConf(dir.conf).syncNames
+    const names = readConf(dir.conf).syncNames
+    if (JSON.stringify(names) !== JSON.stringify(instance.inForce))
+      instance.inForceFrom = endOf(dir.wal)
+    instance.inForce = names
     release(instance)
   })
 }

@@ -49,8 +49,11 @@ interface Machine {
   obeys: boolean
   position: bigint
   timeline: number
+  history: PostgresState["timelinesHistory"]
   systemID: string
   inRecovery: boolean | null
+  /** Its WAL receiver is connected. */
+  streaming: boolean
   /** Which generation it says it applied; null = whatever the view wants. */
   stuckAt: number | null
   syncStandbys: DBUID[]
@@ -89,8 +92,10 @@ export class World {
         obeys: true,
         position: 1000n,
         timeline: 1,
+        history: [],
         systemID: "7000000000000000001",
         inRecovery: null,
+        streaming: true,
         stuckAt: null,
         syncStandbys: [],
         parameters: new Map(),
@@ -261,8 +266,10 @@ export class World {
       healthy: machine.postgres,
       systemID: machine.systemID,
       timelineID: machine.timeline,
+      timelinesHistory: machine.history,
       xLogPos: lsn(machine.position),
       inRecovery: machine.inRecovery ?? !isPrimary,
+      streaming: machine.streaming && !isPrimary,
       synchronousStandbys: machine.syncStandbys,
       pgParameters: machine.parameters,
     }

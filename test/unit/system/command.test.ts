@@ -81,7 +81,10 @@ test("run() gives the command its directory, additions to the environment, and n
 test("run() starts the command with default signals, none blocked, in a group of its own", async () => {
   const argv = sh("grep -E 'SigBlk|SigIgn' /proc/self/status; cut -d' ' -f5 /proc/self/stat")
   const lines = (await run({ argv }, never)).stdout.split(/\s+/)
-  expect(lines.slice(0, 4)).toEqual(["SigBlk:", "0000000000000000", "SigIgn:", "0000000000000000"])
+  // Without 32 and 33: the C library keeps them to itself and lets nobody reset what make(1)
+  // ignored.
+  const mask = (text = "") => BigInt(`0x${text}`) & ~0x1_8000_0000n
+  expect([mask(lines[1]), mask(lines[3])]).toEqual([0n, 0n])
   expect(Number(lines[4])).not.toBe(readProcess(process.pid)?.group)
 })
 
