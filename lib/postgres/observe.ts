@@ -61,10 +61,10 @@ async function sameSystem(
   names: readonly string[],
   data: DataDir,
 ): Promise<readonly string[]> {
-  if (data.kind !== "initialized") return []
+  const asides = names.filter((name) => name.startsWith(asidePrefix))
+  if (data.kind !== "initialized") return asides // nothing in use that could replace them
   const same: string[] = []
-  for (const name of names)
-    if (name.startsWith(asidePrefix) && (await systemIdOf(join(root, name))) === data.systemID)
-      same.push(name)
+  for (const name of asides)
+    if ((await systemIdOf(join(root, name))) === data.systemID) same.push(name)
   return same
 }
