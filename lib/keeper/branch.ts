@@ -41,9 +41,9 @@ export function judge(data: Whole, followed: DBStatus): Verdict {
 }
 
 /**
- * A former primary, and a DB on the very timeline that it began: either one that followed it and has not told of its own promotion
- * yet, or a second one that was promoted from the same place to the same number. The histories of two such look alike, and
- * pg_rewind takes them for one.
+ * A former primary, and a DB on the very timeline that it began: either one that followed it and
+ * has not told of its own promotion yet, or a second one that was promoted from the same place to
+ * the same number. The histories of two such look alike, and pg_rewind takes them for one.
  */
 export const isTwin = (control: Control, followed: DBStatus): boolean =>
   !wasStandby(control) && control.timeline > 1 && control.timeline === followed.timelineID

@@ -116,8 +116,8 @@ export interface Local {
   /** `postgres.new/` exists. */
   readonly side: boolean
   /**
-   * `postgres.aside-<time>` directories with the system identifier of `postgres/`, oldest first. What
-   * was another system (before `ctl init` over a living cluster) is a person's to remove (N4).
+   * `postgres.aside-<time>` directories with the system identifier of `postgres/`, oldest first.
+   * What was another system (before `ctl init` over a living cluster) is a person's to remove (N4).
    */
   readonly asides: readonly string[]
   readonly files: ConfigFiles | null

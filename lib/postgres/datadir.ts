@@ -104,7 +104,10 @@ async function isWhole(directory: string, major: number): Promise<boolean> {
   return true
 }
 
-/** The first eight bytes of pg_control, in every version. Null when there is no such file, or half of it. */
+/**
+ * The first eight bytes of pg_control, in every version. Null when there is no such file, or half
+ * of it.
+ */
 export async function systemIdOf(directory: string): Promise<string | null> {
   const path = join(directory, "global", "pg_control")
   if (!(await exists(path))) return null

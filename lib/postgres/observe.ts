@@ -55,7 +55,10 @@ export function observer(context: Context): (signal: AbortSignal) => Promise<Loc
   }
 }
 
-/** The directories set aside that hold the same system as the data in use; others are a person's (N4). */
+/**
+ * The directories set aside that hold the same system as the data in use; others are a person's
+ * (N4).
+ */
 async function sameSystem(
   root: string,
   names: readonly string[],

@@ -81,8 +81,9 @@ function shortfall(fact: DBFact, primary: DBFact, facts: Facts): string | null {
 }
 
 /**
- * Whether only a confirmed standby may be elected: the primary waited for standbys, and the operator still wants that. Who switches
- * synchronous replication off while nobody confirmed is left has said that losing the last commits is better than waiting (P5).
+ * Whether only a confirmed standby may be elected: the primary waited for standbys, and the
+ * operator still wants that. Who switches synchronous replication off while nobody confirmed is
+ * left has said that losing the last commits is better than waiting (P5).
  */
 const bound = (primary: DBFact, facts: Facts): boolean =>
   primary.db.spec.synchronousReplication && isSynchronous(facts.spec)

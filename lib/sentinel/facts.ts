@@ -209,7 +209,10 @@ function convergenceOf(db: DB, spec: FullSpec, memory: Memory, now: Now): Conver
   return limit !== null && now.mono - pending.since > limit ? "failed" : "converging"
 }
 
-/** The primary's history: of the system that the document knows, whatever lies in its place now (W3). */
+/**
+ * The primary's history: of the system that the document knows, whatever lies in its place now
+ * (W3).
+ */
 const mainBranch = (primary: DB, memory: Memory): Reported =>
   reportedBranch(
     primary,

@@ -182,7 +182,10 @@ export const stateOf = (db: DB, keepers: Memory["keepers"]): KeeperInfo["postgre
   const state = keepers.get(db.spec.keeperUID)?.info.postgresState
   return state?.uid === db.uid ? state : undefined
 }
-/** Healthy, and the system that this DB has always been: another one in its place is as good as none (W3). */
+/**
+ * Healthy, and the system that this DB has always been: another one in its place is as good as none
+ * (W3).
+ */
 export function reportsHealthy(db: DB, keepers: Memory["keepers"]): boolean {
   const state = stateOf(db, keepers)
   const { systemdID } = db.status

@@ -25,8 +25,9 @@ export function diverged(followed: Branch, other: Branch): boolean {
 }
 
 /**
- * True when `other` is on a timeline that `followed` itself may have begun after its last report: it left `followed`'s timeline not
- * before the last position known of it. Only a candidate for its place may be so; a standby of a living primary is not.
+ * True when `other` is on a timeline that `followed` itself may have begun after its last report:
+ * it left `followed`'s timeline not before the last position known of it. Only a candidate for its
+ * place may be so; a standby of a living primary is not.
  */
 export function isAhead(followed: Branch, other: Branch): boolean {
   const left = switchOf(other, followed.timelineID)

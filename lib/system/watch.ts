@@ -183,7 +183,8 @@ function settle(post: Post, gone: Watched): void {
 function perform(post: Post, action: Action): void {
   const { watched, options } = post
   if (action.kind === "end") {
-    if (post.starting !== null) return // the child that is just being made is not ours to leave behind
+    // the child that is just being made is not ours to leave behind
+    if (post.starting !== null) return
     post.ended = true
     return options.onEnd()
   }

@@ -127,7 +127,9 @@ const pendingRestart = ({
   started !== settings &&
   needRestart.some((name) => started.all.get(name) !== settings.all.get(name))
 
-/** Connected and named is not enough: it must have what was acknowledged before its name counted. */
+/**
+ * Connected and named is not enough: it must have what was acknowledged before its name counted.
+ */
 const caughtUp = (instance: Instance): readonly string[] =>
   syncNow(instance).filter(
     (name) => (syncState(instance, name)?.confirmed ?? -1) >= instance.inForceFrom,

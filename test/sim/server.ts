@@ -49,7 +49,10 @@ export interface Instance {
   hba: { readonly clients: boolean; readonly replication: boolean }
   /** What commits wait for; follows `settings` after a while. */
   inForce: SyncNames
-  /** The end of the log when they came into force: what was acknowledged before may be missing on them. */
+  /**
+   * The end of the log when they came into force: what was acknowledged before may be missing on
+   * them.
+   */
   inForceFrom: number
   waiting: Waiting[]
   sessions: Set<Session>

@@ -5,7 +5,8 @@ import { judge } from "#keeper/branch.ts"
 import { other, systemID } from "./build.ts"
 
 test("judge() never lets a primary that was promoted to a timeline follow another that was promoted to the same one", () => {
-  // k2 and k3 stood at 1000 on timeline 1. k2 was promoted (timeline 2 from 1000), wrote up to 1100, was
+  // k2 and k3 stood at 1000 on timeline 1. k2 was promoted (timeline 2 from 1000), wrote up to
+  // 1100, was
   // stopped in good order before k3 heard of it; k3 was promoted: timeline 2 from 1000, too.
   const fork = { timelineID: 1, switchPoint: lsn(1000n), reason: "no recovery target specified" }
   const k3 = other({}, { timelineID: 2, xLogPos: lsn(5000n), timelinesHistory: [fork] }).status

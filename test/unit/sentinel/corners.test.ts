@@ -1,6 +1,6 @@
 /**
- * Corners of the leader's rules, each a sequence that once went wrong: a leader that came in the middle, a store that stood still, a
- * standby that does not stream, a primary with another system.
+ * Corners of the leader's rules, each a sequence that once went wrong: a leader that came in the
+ * middle, a store that stood still, a standby that does not stream, a primary with another system.
  */
 import { describe, expect, test } from "bun:test"
 import { lsn } from "#base/lsn.ts"
@@ -65,7 +65,8 @@ test("a reinstated primary gets the time to start", () => {
   w.set("k1", { postgres: false, certificate: certify(w, "k1") })
   w.ticks(20, 250)
   w.proxies.get("p1")!.acknowledges = true
-  // PostgreSQL of a primary that is not revoked is up after 500 ms; a revoked one is stopped, and says so
+  // PostgreSQL of a primary that is not revoked is up after 500 ms; a revoked one is stopped, and
+  // says so
   let since = 0
   for (let i = 0; i < 600; i++) {
     w.tick(100)
@@ -102,7 +103,8 @@ test("a synchronous primary does not wait for ever for a standby that never stre
   const w = world({ synchronousReplication: true, maxStandbysPerSender: 3 })
     .keeper("k1", "k2", "k3", "k4")
     .settled()
-  // the network between the primary's PostgreSQL and the first chosen standby's is cut; every keeper reaches the store
+  // the network between the primary's PostgreSQL and the first chosen standby's is cut; every
+  // keeper reaches the store
   let cut = ""
   const report = (): void => {
     const wanted = w.db("k1").spec.synchronousStandbys ?? []
