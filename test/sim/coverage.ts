@@ -34,6 +34,11 @@ export const unreachable: Readonly<Record<string, string>> = {
   "step wait-recovered": "archive recovery, as above",
 }
 
+/** What two thousand seeds may or may not meet, and who makes sure of it. */
+export const rare: Readonly<Record<string, string>> = {
+  "event start.failed": "a fault within the milliseconds of a start; test/unit/keeper has it",
+}
+
 /**
  * Everything of the tables that was not seen although it could have been; and rows of `unreachable`
  * that were seen.
@@ -43,7 +48,7 @@ export function missing(seen: ReadonlyMap<string, number>): readonly string[] {
     ...Object.keys(events).map((code) => `event ${code}`),
     ...Object.keys(steps).map((kind) => `step ${kind}`),
   ]
-  const never = all.filter((key) => !seen.has(key) && unreachable[key] === undefined)
+  const never = all.filter((key) => !seen.has(key) && (unreachable[key] ?? rare[key]) === undefined)
   const stale = Object.keys(unreachable)
     .filter((key) => seen.has(key) || !all.includes(key))
     .map((key) => `${key} (listed as unreachable)`)
