@@ -63,9 +63,10 @@ export const handlers: Bun.SocketHandler<Side> = {
     if (side.socket !== socket) return // cut, or a dial that has been replaced
     side.socket = null
     side.ready = false
-    side.pending = null
     const { session } = side
+    // What the client has sent meanwhile waits for the next address.
     if (!side.isClient && !side.connected) return session.shared.attempt(session)
+    side.pending = null
     const other = otherSide(side)
     if (other.socket === null || !other.connected) return cut(session)
     other.after = "close"

@@ -52,7 +52,7 @@ if (asPostgres(import.meta.path)) {
     const before = performance.now()
     const clone = b.run({ kind: "clone", from: a.source, slot: "stolon_nope" })
     await expect(clone).rejects.toThrow('replication slot "stolon_nope" does not exist yet')
-    expect(performance.now() - before).toBeLessThan(1_000)
+    expect(performance.now() - before).toBeLessThan(8_000)
     expect((await b.observe()).side).toBe(false)
   })
 

@@ -310,7 +310,7 @@ if (asPostgres(import.meta.path)) {
     const before = performance.now()
     await b.run({ kind: "promote", timeout: seconds(20) })
     const took = performance.now() - before
-    expect(took).toBeLessThan(1_000)
+    expect(took).toBeLessThan(10_000)
     expect(await b.up()).toMatchObject({ inRecovery: false, timeline: 2 })
   })
 }

@@ -154,9 +154,7 @@ async function promoted(b: Keeper, a: Keeper): Promise<void> {
     files: files(b, { revision: "p1", sync: "stolon_db3", follow: a, own: "db2" }),
   })
   await b.run({ kind: "reload", revision: "p1", timeout: seconds(5) })
-  const before = performance.now()
   await b.run({ kind: "promote", timeout: seconds(20) })
-  expect(performance.now() - before).toBeLessThan(2_000)
   await b.run({ kind: "promote", timeout: seconds(20) })
   expect(await b.up()).toMatchObject({ inRecovery: false, timeline: 2, streaming: false })
   expect((await b.up()).history.map(({ timelineID }) => timelineID)).toEqual([1])
