@@ -85,3 +85,10 @@ function report(log: Log, error: unknown): void {
     fields["at"] = error.stack.split("\n")[1]?.trim() ?? ""
   log.event(event("agent.failed", fields))
 }
+
+/** Resolves when `signal` aborts. */
+export const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener("abort", () => resolve(), { once: true })
+  })

@@ -32,7 +32,7 @@ import {
 } from "#proxy/brain.ts"
 import type { Destination } from "#proxy/gate.ts"
 
-import { bell, forever } from "./loop.ts"
+import { aborted, bell, forever } from "./loop.ts"
 
 export interface ProxyPorts {
   readonly store: Store
@@ -124,12 +124,6 @@ type Outcome =
   | { readonly kind: "stale"; readonly why: string }
   /** The publish was answered after this proxy may have been given up: look again, at once. */
   | { readonly kind: "lapsed" }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) return resolve()
-    signal.addEventListener("abort", () => resolve(), { once: true })
-  })
 
 function say(proxy: Proxy, events: readonly Event[]): void {
   for (const one of events) proxy.log.event(one)

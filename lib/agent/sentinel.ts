@@ -19,7 +19,7 @@ import type { Log } from "#port/log.ts"
 import type { Leadership, Reading, Store, Version } from "#port/store.ts"
 import { decide } from "#sentinel/decide.ts"
 import { type Memory, emptyMemory, interrupt, watch } from "#sentinel/memory.ts"
-import { type Bell, bell, forever } from "./loop.ts"
+import { type Bell, aborted, bell, forever } from "./loop.ts"
 
 export interface SentinelPorts {
   readonly store: Store
@@ -113,12 +113,6 @@ async function campaign(
     }
   }
 }
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener("abort", () => resolve(), { once: true })
-  })
 
 /** A write whose answer did not come: what to adopt when the next read shows its nonce. */
 interface Unanswered {

@@ -6,6 +6,7 @@
 import { type LSN, lsn } from "#base/lsn.ts"
 import type { DBStatus, TimelineHistory } from "#model/cluster.ts"
 import type { Control, DataDir } from "#model/local.ts"
+import { diverged as leftHistory } from "#model/timeline.ts"
 
 export type Whole = Extract<DataDir, { kind: "initialized" }>
 
@@ -112,18 +113,9 @@ interface Position {
 }
 
 /** True when `own` provably left the history of `followed` (reference 5.5). */
-export function diverged(followed: DBStatus, own: Position): boolean {
-  const theirs = (timeline: number): LSN | undefined =>
-    switchOf(followed.timelinesHistory, timeline)
-  if (followed.timelineID < own.timeline) return true
-  if (followed.timelineID === own.timeline) {
-    const mine = switchOf(own.history, own.timeline - 1)
-    const other = theirs(own.timeline - 1)
-    return mine !== undefined && other !== undefined && mine !== other
-  }
-  const left = theirs(own.timeline)
-  return left !== undefined && left < own.position
-}
-
-const switchOf = (history: readonly TimelineHistory[], timeline: number): LSN | undefined =>
-  history.find((entry) => entry.timelineID === timeline)?.switchPoint
+export const diverged = (followed: DBStatus, own: Position): boolean =>
+  leftHistory(followed, {
+    timelineID: own.timeline,
+    xLogPos: own.position,
+    timelinesHistory: own.history,
+  })

@@ -10,8 +10,8 @@ import { type DB, type Keeper, isMasterType } from "#model/cluster.ts"
 import type { DBUID, KeeperUID, ProxyUID } from "#model/ids.ts"
 import { type KeeperInfo, type PostgresState, type ProxyInfo, capabilities } from "#model/info.ts"
 import { type FullSpec, withDefaults } from "#model/spec.ts"
+import { diverged, hasWalFor, isAhead } from "#model/timeline.ts"
 import { type Memory, type Seen, type Snapshot, reportsHealthy, stateOf } from "./memory.ts"
-import { diverged, hasWalFor, isAhead } from "./timeline.ts"
 
 export interface KeeperFact {
   readonly uid: KeeperUID

@@ -30,7 +30,7 @@ export type Judgement =
   | { readonly kind: "stuck"; readonly why: string; readonly remedy: string }
 
 export function judge(data: ClusterData, facts: Facts, primary: DBFact): Judgement {
-  const why = fault(data, facts, primary)
+  const why = fault(facts, primary)
   if (why === null) return requested(data, facts, primary)
   const { ready, refused } = candidates(data, facts, primary, null)
   const [best] = ready
@@ -45,7 +45,7 @@ const notConverged = "it has not applied its specification within convergenceTim
 export const isServing = (data: ClusterData, primary: DBFact): boolean =>
   data.proxy.spec.masterDbUid === primary.uid
 
-function fault(_data: ClusterData, facts: Facts, primary: DBFact): string | null {
+function fault(facts: Facts, primary: DBFact): string | null {
   const { keeper } = primary
   if (keeper.keeper?.status.forceFail === true) return "an operator forced its keeper to fail"
   if (keeper.failed) return `its keeper has been silent for more than ${facts.failInterval} ms`

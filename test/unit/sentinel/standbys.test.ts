@@ -1,5 +1,6 @@
 /** How many standbys there are, and which (reference 5.7, 11.1). */
 import { describe, expect, test } from "bun:test"
+import { wallMillis } from "#sentinel/standbys.ts"
 import { world } from "./world.ts"
 import type { KeeperUID } from "#model/ids.ts"
 
@@ -131,4 +132,15 @@ describe("keepGate()", () => {
     w.ticks(5)
     expect(w.data.proxy.generation).toBe(generation)
   })
+})
+
+test("wallMillis() reads RFC 3339 as the calendar does", () => {
+  for (const text of [
+    "2026-11-22T15:08:48.5Z",
+    "1970-01-01T00:00:00Z",
+    "2024-02-29T23:59:59.999Z",
+    "2026-11-22T15:08:48.123456789+02:00",
+    "0001-01-01T00:00:00Z",
+  ])
+    expect(wallMillis(text)).toBe(Date.parse(text.replace(/(\.\d{3})\d+/, "$1")))
 })

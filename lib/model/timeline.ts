@@ -3,7 +3,7 @@
  * switch points.
  */
 import type { LSN } from "#base/lsn.ts"
-import type { DBStatus } from "#model/cluster.ts"
+import type { DBStatus } from "./cluster.ts"
 
 /** A position in the history of a system, as a DB reports it. */
 export type Branch = Pick<DBStatus, "timelineID" | "timelinesHistory"> & { readonly xLogPos: LSN }

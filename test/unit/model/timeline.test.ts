@@ -1,8 +1,7 @@
 /** Which copies belong together (reference 5.5). */
 import { describe, expect, test } from "bun:test"
 import { lsn } from "#base/lsn.ts"
-import { type Branch, diverged, hasWalFor } from "#sentinel/timeline.ts"
-import { wallMillis } from "#sentinel/standbys.ts"
+import { type Branch, diverged, hasWalFor } from "#model/timeline.ts"
 
 const branch = (
   timelineID: number,
@@ -43,15 +42,4 @@ test("hasWalFor() compares segment names without their timeline", () => {
   expect(hasWalFor("000000020000000000000003", lsn(0x3000000n))).toBe(true)
   expect(hasWalFor("000000010000000000000003", lsn(0x2ffffffn))).toBe(false)
   expect(hasWalFor("000000010000000100000000", lsn(0xffffffffn))).toBe(false)
-})
-
-test("wallMillis() reads RFC 3339 as the calendar does", () => {
-  for (const text of [
-    "2026-11-22T15:08:48.5Z",
-    "1970-01-01T00:00:00Z",
-    "2024-02-29T23:59:59.999Z",
-    "2026-11-22T15:08:48.123456789+02:00",
-    "0001-01-01T00:00:00Z",
-  ])
-    expect(wallMillis(text)).toBe(Date.parse(text.replace(/(\.\d{3})\d+/, "$1")))
 })
