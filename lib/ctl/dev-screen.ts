@@ -6,9 +6,8 @@
  * Every command shown can be pasted as it is: pids and paths are the real ones at that moment.
  */
 import type { KeeperUID } from "#model/ids.ts"
-import { formatLsn } from "#base/lsn.ts"
 import type { Facts, Member } from "./status.ts"
-import { type Paint, bytes, plain, stateOf } from "./status-text.ts"
+import { type Paint, memberCells, plain } from "./status-text.ts"
 import { columns } from "./table.ts"
 
 /** The processes of one keeper; null: not running now. */
@@ -77,12 +76,7 @@ const titles = [
 const memberRows = ({ facts, keepers }: Scene): readonly (readonly string[])[] => [
   titles,
   ...facts.members.map((member) => [
-    member.keeper,
-    member.role,
-    stateOf(member),
-    member.timeline === null ? "-" : String(member.timeline),
-    member.position === null ? "-" : formatLsn(member.position),
-    member.lagBytes === null ? "-" : bytes(member.lagBytes),
+    ...memberCells(member),
     member.address ?? "-",
     pid(keepers.get(member.keeper)?.postgres),
     pid(keepers.get(member.keeper)?.keeper),

@@ -79,13 +79,18 @@ function memberRows(facts: Facts): readonly (readonly string[])[] {
   return [titles, ...facts.members.map(memberRow)]
 }
 
-const memberRow = (member: Member): readonly string[] => [
+/** The columns that every table of members begins with: KEEPER, ROLE, STATE, TL, POSITION, LAG. */
+export const memberCells = (member: Member): readonly string[] => [
   member.keeper,
   member.role,
   stateOf(member),
   member.timeline === null ? "-" : String(member.timeline),
   member.position === null ? "-" : formatLsn(member.position),
   member.lagBytes === null ? "-" : bytes(member.lagBytes),
+]
+
+const memberRow = (member: Member): readonly string[] => [
+  ...memberCells(member),
   member.follows ?? "-",
   member.address ?? "-",
   member.version ?? "-",
