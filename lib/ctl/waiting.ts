@@ -41,6 +41,7 @@ export function waiting(found: Found, facts: Known): readonly Waiting[] {
     ...primary(found, facts),
     ...gate(found, facts),
     ...facts.members.flatMap((member) => ofMember(member)),
+    ...spares(found, facts),
     ...synchrony(found, facts),
   ]
 }
@@ -141,13 +142,7 @@ function ofMember(member: Member): readonly Waiting[] {
 
 function ofDatabase(member: Member): readonly Waiting[] {
   const { keeper } = member
-  if (member.db === null)
-    return [
-      {
-        code: "keeper-idle",
-        text: `the leader to give keeper ${keeper} a database (it is a spare)`,
-      },
-    ]
+  if (member.db === null) return []
   if (member.work !== null) return [{ code: "work", text: `keeper ${keeper}: ${member.work}` }]
   if (!member.postgresHealthy)
     return [{ code: "postgres-unhealthy", text: `PostgreSQL of keeper ${keeper} to come up` }]
@@ -159,6 +154,19 @@ function ofDatabase(member: Member): readonly Waiting[] {
       },
     ]
   return []
+}
+
+/** Keepers without a database are waited for only while there are fewer standbys than wanted. */
+function spares({ data }: Found, facts: Known): readonly Waiting[] {
+  if (data === null) return []
+  const standbys = facts.members.filter(({ role }) => role.endsWith("standby")).length
+  if (standbys >= withDefaults(data.cluster.spec).maxStandbysPerSender) return []
+  return facts.members
+    .filter(({ db, healthy }) => db === null && healthy === true)
+    .map(({ keeper }) => ({
+      code: "keeper-idle",
+      text: `the leader to give keeper ${keeper} a database`,
+    }))
 }
 
 function synchrony(found: Found, facts: Known): readonly Waiting[] {

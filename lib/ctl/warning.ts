@@ -4,7 +4,8 @@
  * `waiting.ts`.
  */
 import { sortedKeys } from "#base/order.ts"
-import { isLedByUs } from "#model/cluster.ts"
+import { type ClusterData, isLedByUs } from "#model/cluster.ts"
+import { withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
 import type { Found } from "./status.ts"
 
@@ -16,6 +17,7 @@ export function warnings(found: Found): readonly string[] {
   if (data === null) return unreadable
   const broken = validate(data.cluster.spec)
   const hyphens = sortedKeys(data.keepers).filter((uid) => uid.includes("-"))
+  const bare = data.cluster.status.phase === "normal" && isUnprotected(data)
   const mixed = data.cluster.status.phase === "normal" && !isLedByUs(data)
   return [
     ...(broken === null
@@ -25,8 +27,23 @@ export function warnings(found: Found): readonly string[] {
         ]),
     ...unreadable,
     ...hyphens.map((uid) => `keeper ${uid}: a Go keeper cannot take over a uid with a hyphen`),
+    ...(bare
+      ? ["no synchronous standby: minSynchronousStandbys is 0, so commits are asynchronous now"]
+      : []),
     ...(mixed
       ? ["the leading sentinel is Go stolon's; fencing and failover on request are off"]
       : []),
   ]
+}
+
+/** D-11: synchronous replication was asked for, may go without a standby, and does so now. */
+function isUnprotected({ cluster, dbs }: ClusterData): boolean {
+  const { synchronousReplication, minSynchronousStandbys } = withDefaults(cluster.spec)
+  const primary = dbs.get(cluster.status.master)
+  return (
+    synchronousReplication &&
+    minSynchronousStandbys === 0 &&
+    primary !== undefined &&
+    (primary.spec.synchronousStandbys ?? []).length === 0
+  )
 }

@@ -177,8 +177,9 @@ async function isSettled(store: Store, nodes: readonly Node[]): Promise<Facts> {
   for (const { uid } of started) {
     const member = now.members.find(({ keeper }) => keeper === uid)
     if (member === undefined) missing.push(`${uid} to be taken in`)
-    else if (member.role === "none" || !member.reporting) missing.push(`${uid} to have a role`)
-    else if (member.timeline !== top) missing.push(`${uid} to reach timeline ${top}`)
+    else if (!member.reporting) missing.push(`${uid} to report`)
+    else if (member.role !== "none" && member.timeline !== top)
+      missing.push(`${uid} to reach timeline ${top}`)
   }
   if (missing.length > 0) throw new Error(missing.join("; "))
   return now

@@ -3,59 +3,18 @@
  * killed, frozen or lost, writes go on, every acknowledged row is there, and the cluster heals. One
  * cluster for all scenarios, each begins when it has settled.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect } from "bun:test"
 import { readFileSync } from "node:fs"
 import { until } from "#test/conformance/wait.ts"
-import { type Cluster, loseDisk, startCluster } from "./cluster.ts"
-import { rowsAt, startWriter, type Writer } from "./writer.ts"
+import { loseDisk } from "./cluster.ts"
+import { scenariosOn } from "./scenarios.ts"
+import { rowsAt } from "./writer.ts"
 
-let cluster: Cluster
-const scenarioMs = 120_000
-
-beforeAll(async () => {
-  cluster = await startCluster({
-    backend: "etcdv3",
-    spec: { synchronousReplication: true },
-  })
-  await explained(() => cluster.settled(90_000))
-}, scenarioMs)
-afterAll(async () => cluster?.[Symbol.asyncDispose](), scenarioMs)
-
-/** A failure comes with the ends of all logs. */
-async function explained<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    console.error(cluster.logs())
-    throw error
-  }
-}
-
-/** From settled to settled, with a client that writes all the while and must find all its rows. */
-const scenario = (name: string, work: (writer: Writer) => Promise<void>): void =>
-  test(
-    name,
-    () =>
-      explained(async () => {
-        await cluster.settled()
-        const writer = await startWriter(cluster.proxyPort)
-        try {
-          await writer.resumes()
-          await work(writer)
-          await writer.resumes()
-        } finally {
-          await writer.stop()
-        }
-        await cluster.settled()
-        const there = await rowsAt(cluster.proxyPort)
-        expect([...writer.acknowledged].filter((id) => !there.has(id))).toEqual([])
-      }),
-    scenarioMs,
-  )
+const scenario = scenariosOn({ backend: "etcdv3", spec: { synchronousReplication: true } })
 
 scenario(
   "a primary whose PostgreSQL is killed is back or replaced, and no row is lost",
-  async (writer) => {
+  async (cluster, writer) => {
     const primary = await cluster.primary()
     const before = primary.postmaster()?.pid
     primary.killPostgres()
@@ -67,7 +26,7 @@ scenario(
 
 scenario(
   "a primary's node that is killed is replaced, and follows when it comes back",
-  async (writer) => {
+  async (cluster, writer) => {
     const old = await cluster.primary()
     await old.killAll()
     await until("another primary", async () => (await cluster.primary()).uid !== old.uid, 30_000)
@@ -81,7 +40,7 @@ scenario(
 
 scenario(
   "a leader sentinel that is killed is replaced, and a failover works after it",
-  async (writer) => {
+  async (cluster, writer) => {
     const before = (await cluster.facts()).leader
     const leader = cluster.sentinels.find(({ log }) =>
       readFileSync(log, "utf8").includes(`"sentinel": "${before}"`),
@@ -106,7 +65,7 @@ scenario(
 
 scenario(
   "a primary's node that is frozen beyond failInterval is replaced, and follows once thawed",
-  async (writer) => {
+  async (cluster, writer) => {
     const old = await cluster.primary()
     old.freeze()
     try {
@@ -120,7 +79,7 @@ scenario(
   },
 )
 
-scenario("a store that is down and back ends nothing for good", async (writer) => {
+scenario("a store that is down and back ends nothing for good", async (cluster, writer) => {
   const [member] = cluster.etcd?.members ?? []
   await member?.kill()
   const { proxyTimeout } = { proxyTimeout: 3_000 }
@@ -134,7 +93,7 @@ scenario("a store that is down and back ends nothing for good", async (writer) =
   await writer.resumes()
 })
 
-scenario("a standby whose disk is lost is cloned again", async () => {
+scenario("a standby whose disk is lost is cloned again", async (cluster) => {
   const primary = await cluster.primary()
   const standby = cluster.nodes.find(({ uid }) => uid !== primary.uid)
   if (standby === undefined) throw new Error("no standby")
@@ -155,7 +114,7 @@ scenario("a standby whose disk is lost is cloned again", async () => {
 
 scenario(
   "a keeper that is added becomes a standby, and is forgotten when it is removed",
-  async () => {
+  async (cluster) => {
     const added = await cluster.addNode()
     const now = await cluster.settled(90_000)
     expect(now.members.find(({ keeper }) => keeper === added.uid)?.role).toEndWith("standby")
