@@ -192,6 +192,32 @@ describe("facts()", () => {
       "standby",
     ])
   })
+  test("waits for a spare keeper's database only while a standby is missing", () => {
+    const limited = (maxStandbysPerSender: number) =>
+      with_((d) => ({
+        ...d,
+        cluster: { ...d.cluster, spec: { ...d.cluster.spec, maxStandbysPerSender } },
+        dbs: new Map([...d.dbs].filter(([uid]) => uid !== "db3")),
+      }))
+    expect(waits(limited(1))).toEqual([])
+    expect(waits(limited(2))).toEqual(["keeper-idle"])
+  })
+  test("D-11 warns while minSynchronousStandbys 0 leaves the primary without a standby", () => {
+    const spec = { synchronousReplication: true, minSynchronousStandbys: 0 }
+    const bare = with_((d) => ({
+      ...d,
+      cluster: { ...d.cluster, spec: { ...d.cluster.spec, ...spec } },
+    }))
+    expect(facts("x", bare).warnings.join()).toContain("commits are asynchronous now")
+    const db1 = threeKeepers().dbs.get(db("db1"))!
+    const covered = new Map(bare.data!.dbs).set(db("db1"), {
+      ...db1,
+      spec: { ...db1.spec, synchronousStandbys: [db("db2")] },
+    })
+    expect(facts("x", found({ ...bare.data!, dbs: covered })).warnings.join()).not.toContain(
+      "asynchronous now",
+    )
+  })
   test("warns of documents and names that will make trouble", () => {
     const d = threeKeepers({ primaryEpoch: "" })
     const hyphen = {
