@@ -8,7 +8,7 @@ FORMATTED := cmd lib scripts test '!test/golden/**' '!**/*.md'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check types lint format-check tidy build test unit sim e2e conformance dev bench bench-failover format clean
+.PHONY: help check types lint format-check tidy build test test-pg-matrix unit sim e2e conformance dev bench bench-failover format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ conformance: node_modules ## the store suite against sqlite and real etcd member
 
 sim: node_modules ## the simulator: SEEDS=500 runs of it, or SEED=n to repeat one
 	bun scripts/sim.ts $(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),500))
+
+test-pg-matrix: build ## the suites that differ by version on PostgreSQL 13, 15, 17 and 18, which it fetches
+	bun scripts/test.ts pg-matrix
 
 e2e: build ## real PostgreSQL, real etcd, the real executable
 	bun scripts/test.ts e2e

@@ -11,6 +11,7 @@ import { type Change, unusable } from "#ctl/edit.ts"
 import { realChance } from "#system/chance.ts"
 import { warn } from "./front.ts"
 import { Failure, type Session, absent } from "./ctl-session.ts"
+import { isDryRun, preview } from "./ctl-dry-run.ts"
 import { commit } from "./ctl-write.ts"
 
 export const freshNonce = (): Nonce => newNonce(generator(realChance.seed()))
@@ -21,6 +22,10 @@ export async function change<F extends Flags>(
   wanted: Change,
   nonce: Nonce = freshNonce(),
 ): Promise<ClusterData | null> {
+  if (isDryRun(it)) {
+    await preview(it, wanted)
+    return null
+  }
   const check = (data: ClusterData): string | null =>
     wanted.repairs ? null : unusable(data, it.manner)
   const result = await commit(await it.store(), wanted, { nonce, check }, it.signal)
@@ -32,7 +37,7 @@ export async function change<F extends Flags>(
       await warn(`${result.message}\n`)
       return null
     case "refused":
-      throw new Failure(result.message)
+      throw new Failure(result.message, result.exit)
     case "absent":
       throw new Failure(absent(it.manner, it.choice))
     case "conflicts":

@@ -17,6 +17,7 @@ import { type Manner, broken, newCluster, parseSpec, withRecommended } from "#ct
 import type { Expected, Store } from "#port/store.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
+import { isDryRun, showChange } from "./ctl-dry-run.ts"
 import { Failure, replaceable, session } from "./ctl-session.ts"
 import { confirm, readText } from "./ctl-terminal.ts"
 import { print, warn } from "./front.ts"
@@ -24,31 +25,42 @@ import { print, warn } from "./front.ts"
 export const main = (invocation: Invocation): Promise<number> =>
   session(initCommand, invocation, async (it) => {
     const [typed, ...more] = it.positionals
-    const { file, yes } = it.values
+    const { file, yes, clusterSpec } = it.values
     const go = it.manner === "go"
     if (more.length > 0) throw new Failure("too many arguments")
     if (!go && typed !== undefined && file !== "")
       throw new Failure(
         "the specification is given twice, as argument and with --file; give it once",
       )
-    const text = typed ?? (file === "" ? null : await readText(file))
+    if (typed !== undefined && clusterSpec !== "")
+      throw new Failure(
+        "the specification is given twice, as argument and with --cluster-spec; give it once",
+      )
+    const named = typed ?? (clusterSpec === "" ? undefined : clusterSpec)
+    const text = named ?? (file === "" ? null : await readText(file))
     const early = go ? null : initialSpec(text, it.manner)
     const old = await replaceable(it)
     if (old.unreadable !== null)
       await warn(`the current cluster data cannot be read: ${old.unreadable}\n`)
+    if (early !== null && isDryRun(it)) {
+      await print(old.isThere ? removal : "")
+      await showChange(null, newData(early))
+      return 0
+    }
     await print(`${old.isThere ? removal : ""}${overwriting}`)
     if (!yes && !(await confirm(go))) return 0
     const spec = early ?? initialSpec(text, it.manner)
-    const uid = newClusterUID(generator(realChance.seed()))
-    const data = newClusterData(uid, spec, realClock.now().wall)
-    await put(await it.store(), data, old.expected, it.signal)
+    await put(await it.store(), newData(spec), old.expected, it.signal)
     return 0
   })
+
+const newData = (spec: Spec): ClusterData =>
+  newClusterData(newClusterUID(generator(realChance.seed())), spec, realClock.now().wall)
 
 function initialSpec(text: string | null, manner: Manner): Spec {
   const parsed =
     text === null ? { kind: "spec" as const, spec: newCluster } : parseSpec(text, manner)
-  if (parsed.kind === "refused") throw new Failure(parsed.message)
+  if (parsed.kind === "refused") throw new Failure(parsed.message, parsed.exit)
   const spec = manner === "go" ? parsed.spec : withRecommended(parsed.spec)
   const rule = broken(spec, manner)
   if (rule !== null) throw new Failure(`invalid cluster spec: ${rule}`)

@@ -8,14 +8,22 @@ import { type Change, failChange, removeChange } from "#ctl/edit.ts"
 import type { Manner } from "#ctl/spec.ts"
 import { StoreError } from "#port/store.ts"
 import { change } from "./ctl-change.ts"
-import { Failure, type Session, absent, session } from "./ctl-session.ts"
+import { GoRefusal } from "./ctl-go-store.ts"
+import { Failure, type Session, current, session } from "./ctl-session.ts"
+import { agreed } from "./ctl-terminal.ts"
 import type { Flags } from "#cli/flag.ts"
 
 export const fail = (invocation: Invocation): Promise<number> =>
-  session(failkeeperCommand, invocation, (it) => onKeeper(it, failChange))
+  session(failkeeperCommand, invocation, async (it) =>
+    it.manner === "go" || (await agreed(it.values)) ? onKeeper(it, failChange) : 0,
+  )
 
 export const remove = (invocation: Invocation): Promise<number> =>
-  session(removekeeperCommand, invocation, (it) => onKeeper(it, removeChange))
+  session(removekeeperCommand, invocation, async (it) => {
+    const { iUnderstandDataLoss: evenLast } = it.values
+    if (it.manner !== "go" && !(await agreed(it.values))) return 0
+    return onKeeper(it, (uid, manner) => removeChange(uid, manner, evenLast))
+  })
 
 async function onKeeper<F extends Flags>(
   it: Session<F>,
@@ -23,23 +31,21 @@ async function onKeeper<F extends Flags>(
 ): Promise<number> {
   const [uid = "", ...more] = it.positionals
   if (more.length > 0) throw new Failure("too many arguments")
-  if (uid === "") throw new Failure("keeper uid required")
-  try {
-    await change(it, wanted(keeperUID(uid), it.manner))
-  } catch (error) {
-    throw it.manner === "go" ? doubled(error, it) : error
-  }
+  if (uid === "")
+    throw it.manner === "go"
+      ? new Failure("keeper uid required")
+      : new Failure(`which keeper? give its uid: ${it.program} KEEPER (see: stolon ctl status)`, 2)
+  if (it.manner === "go") await current(it).catch(doubled)
+  await change(it, wanted(keeperUID(uid), it.manner))
   return 0
 }
 
-/** Go's two commands put the same words before a failed read once more. */
-function doubled<F extends Flags>(error: unknown, it: Session<F>): unknown {
+/** Go's two commands put the same words before a failed read once more, unless they crash. */
+function doubled(error: unknown): never {
   const prefix = "cannot get cluster data: "
-  if (error instanceof Failure && error.message === absent(it.manner, it.choice))
-    return new Failure(`${prefix}${error.message}`)
-  if (error instanceof StoreError)
-    return new Failure(
-      `${prefix}${error.code === "format" ? "" : prefix}${error.message.replace(/^formatVersion: /, "")}`,
-    )
-  return error
+  const document = error instanceof Failure || error instanceof GoRefusal
+  if (document && error.exit === 1) throw new Failure(`${prefix}${error.message}`)
+  if (error instanceof StoreError && error.code === "unavailable")
+    throw new Failure(`${prefix}${prefix}context deadline exceeded`)
+  throw error
 }

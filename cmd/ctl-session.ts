@@ -3,6 +3,7 @@
  * failures told in one place, in the words of the dialect. A failure here is for a person to read:
  * it says what was being done, to what, and why it did not work.
  */
+import { stat } from "node:fs/promises"
 import type { Command, Dialect, Flags, Values } from "#cli/flag.ts"
 import type { Invocation } from "#cli/invocation.ts"
 import { type StoreChoice, checkStore } from "#cli/store.ts"
@@ -10,7 +11,9 @@ import type { storeFlags } from "#cli/common.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { type Expected, type Store, StoreError, type Version } from "#port/store.ts"
 import { unusable } from "#ctl/edit.ts"
+import { fileTrouble } from "#system/errno.ts"
 import type { Manner } from "#ctl/spec.ts"
+import { GoRefusal, goStore } from "./ctl-go-store.ts"
 import { begin, warn } from "./front.ts"
 
 /** Ends the command with a message on standard error. */
@@ -49,11 +52,15 @@ export async function session<F extends Flags>(
   if (begun.kind === "exit") return begun.code
   const { values, positionals, changed } = begun
   const checked = checkStore(values, dialect)
+  const kubeconfig = go ? await kubeconfigTrouble(values) : null
+  if (kubeconfig !== null) return failed(program, go, kubeconfig)
   if (checked.kind === "refused") return failed(program, go, checked.message)
   await using stack = new AsyncDisposableStack()
   let opened: Promise<Store> | null = null
   const store = (): Promise<Store> => {
-    opened ??= open(checked.store).then((it) => stack.use(it))
+    opened ??= open(checked.store)
+      .then((it) => stack.use(it))
+      .then((it) => (go ? goStore(it) : it))
     return opened
   }
   const manner = go ? "go" : "strict"
@@ -71,11 +78,32 @@ export async function session<F extends Flags>(
       signal,
     })
   } catch (error) {
-    if (error instanceof Failure) return await failed(program, go, error.message, error.exit)
-    if (error instanceof StoreError)
-      return await failed(program, go, storeTrouble(error, checked.store, go))
-    throw error
+    const trouble = explained(error, checked.store, go)
+    if (trouble === null) throw error
+    return await failed(program, go, trouble.message, trouble.exit)
   }
+}
+
+/** What a person is told of a failure; null: it is a defect of this program. */
+export function explained(
+  error: unknown,
+  choice: StoreChoice,
+  go: boolean,
+): { readonly message: string; readonly exit: number } | null {
+  if (error instanceof Failure || error instanceof GoRefusal)
+    return { message: error.message, exit: error.exit }
+  return error instanceof StoreError ? { message: storeTrouble(error, choice, go), exit: 1 } : null
+}
+
+/** Go looks for the file before it does anything else with the Kubernetes store. */
+async function kubeconfigTrouble(values: object): Promise<string | null> {
+  const path = "kubeconfig" in values ? values.kubeconfig : ""
+  const kubernetes = "storeBackend" in values && values.storeBackend === "kubernetes"
+  if (!kubernetes || typeof path !== "string" || path === "") return null
+  return stat(path).then(
+    () => null,
+    (error: unknown) => fileTrouble("stat", path, error),
+  )
 }
 
 async function open(choice: StoreChoice): Promise<Store> {
@@ -92,9 +120,9 @@ async function failed(program: string, go: boolean, message: string, exit = 1): 
 function storeTrouble(error: StoreError, choice: StoreChoice, go: boolean): string {
   if (go) {
     if (error.code === "invalid") return error.message
-    return error.code === "format"
-      ? error.message.replace(/^formatVersion: /, "")
-      : `cannot get cluster data: ${error.message}`
+    // all that Go says of any store that does not answer, TLS trouble included
+    const why = error.code === "unavailable" ? "context deadline exceeded" : error.message
+    return `cannot get cluster data: ${why}`
   }
   if (error.code === "invalid")
     return `--store-endpoints: ${error.message.replace(/^cannot create kv store: /, "")}`
@@ -146,6 +174,8 @@ export async function replaceable<F extends Flags>(it: Session<F>): Promise<Repl
       expected: go ? { kind: "anything" } : exact,
     }
   } catch (error) {
+    if (error instanceof GoRefusal && error.decodes)
+      return { isThere: true, unreadable: null, expected: { kind: "anything" } }
     const broken = error instanceof StoreError && ["malformed", "format"].includes(error.code)
     if (go || !broken) throw error
     return { isThere: true, unreadable: error.message, expected: { kind: "anything" } }

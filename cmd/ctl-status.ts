@@ -5,22 +5,40 @@ import { statusCommand } from "#cli/ctl.ts"
 import type { Invocation } from "#cli/invocation.ts"
 import type { Flags } from "#cli/flag.ts"
 import { unusable } from "#ctl/edit.ts"
-import { type GoFound, goStatusJson, goStatusText } from "#ctl/status-go.ts"
+import { type GoFound, crashes, goStatusJson, goStatusText } from "#ctl/status-go.ts"
 import { type Found, facts } from "#ctl/status.ts"
 import { colored, plain, statusJson, statusText } from "#ctl/status-text.ts"
+import { printJsonIndented } from "#model/json.ts"
 import { StoreError } from "#port/store.ts"
-import { Failure, type Session, absent, session } from "./ctl-session.ts"
+import { GoRefusal, missingIn, panicked } from "./ctl-go-store.ts"
+import { Failure, type Session, absent, explained, session } from "./ctl-session.ts"
 import { print } from "./front.ts"
 
 export const main = (invocation: Invocation): Promise<number> =>
   session(statusCommand, invocation, async (it) => {
     const { format } = it.values
     if (it.manner === "go") return goStatus(it, format)
+    if (format === "json") return jsonStatus(it)
     const known = facts(it.choice.clusterName, await find(it))
     const paint = process.stdout.isTTY && !process.env["NO_COLOR"] ? colored : plain
-    await print(format === "json" ? statusJson(known) : statusText(known, paint))
+    await print(statusText(known, paint))
     return known.clusterUID === null ? 1 : 0
   })
+
+/** A program reads standard output: trouble is an object there too, and the exit code says so. */
+async function jsonStatus<F extends Flags>(it: Session<F>): Promise<number> {
+  try {
+    const known = facts(it.choice.clusterName, await find(it))
+    await print(statusJson(known))
+    return known.clusterUID === null ? 1 : 0
+  } catch (error) {
+    const trouble = explained(error, it.choice, false)
+    if (trouble === null) throw error
+    const code = error instanceof StoreError ? error.code : "failed"
+    await print(`${printJsonIndented({ error: { code, message: trouble.message } })}\n`)
+    return trouble.exit
+  }
+}
 
 /** In Go's order: leader and infos, then the cluster data. */
 async function find<F extends Flags>(it: Session<F>): Promise<Found> {
@@ -39,7 +57,8 @@ async function goStatus<F extends Flags>(it: Session<F>, format: string): Promis
   if (format !== "" && format !== "text" && format !== "json")
     throw new Failure(`unrecognised output format ${format}`)
   if (gathered.kind === "failed") {
-    if (format !== "json") throw gathered.error
+    const { error } = gathered
+    if (format !== "json" || (error instanceof GoRefusal && error.exit !== 1)) throw error
     await print("{}\n")
     return 0
   }
@@ -50,7 +69,7 @@ async function goStatus<F extends Flags>(it: Session<F>, format: string): Promis
 
 type Gathered =
   | { readonly kind: "found"; readonly found: GoFound }
-  | { readonly kind: "failed"; readonly error: Failure | StoreError }
+  | { readonly kind: "failed"; readonly error: Failure | GoRefusal | StoreError }
 
 async function gather<F extends Flags>(it: Session<F>): Promise<Gathered> {
   try {
@@ -59,9 +78,12 @@ async function gather<F extends Flags>(it: Session<F>): Promise<Gathered> {
     if (data === null) return { kind: "failed", error: new Failure(absent("go", it.choice)) }
     const broken = unusable(data, "go")
     if (broken !== null) return { kind: "failed", error: new Failure(broken) }
-    return { kind: "found", found: { ...found, data } }
+    if (crashes(data)) return { kind: "failed", error: panicked() }
+    const available = !missingIn(data).includes("dbs")
+    return { kind: "found", found: { ...found, data, available } }
   } catch (error) {
-    if (error instanceof Failure || error instanceof StoreError) return { kind: "failed", error }
+    if (error instanceof Failure || error instanceof GoRefusal || error instanceof StoreError)
+      return { kind: "failed", error }
     throw error
   }
 }

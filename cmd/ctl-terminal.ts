@@ -2,6 +2,7 @@
  * Questions to the person at the terminal, and documents from files or standard input.
  */
 import { again, answer, question } from "#ctl/confirmation.ts"
+import { fileTrouble } from "#system/errno.ts"
 import { print } from "./front.ts"
 import { Failure } from "./ctl-session.ts"
 
@@ -29,6 +30,13 @@ export async function confirm(go: boolean): Promise<boolean> {
     await print(again)
   }
 }
+
+/** For changes that scripts make, too: asks only where a person sits. */
+export const agreed = async (values: {
+  readonly yes: boolean
+  readonly dryRun: boolean
+}): Promise<boolean> =>
+  values.yes || values.dryRun || !process.stdin.isTTY || (await confirm(false))
 
 interface Lines extends AsyncDisposable {
   /**
@@ -67,16 +75,6 @@ export async function readText(path: string): Promise<string> {
   try {
     return path === "-" ? await Bun.stdin.text() : await Bun.file(path).text()
   } catch (error) {
-    throw new Failure(`cannot read file: open ${path}: ${reason(error)}`)
+    throw new Failure(`cannot read file: ${fileTrouble("open", path, error)}`)
   }
-}
-
-function reason(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : ""
-  const known: Readonly<Record<string, string>> = {
-    ENOENT: "no such file or directory",
-    EACCES: "permission denied",
-    EISDIR: "is a directory",
-  }
-  return known[code] ?? (error instanceof Error ? error.message : String(error))
 }

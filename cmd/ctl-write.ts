@@ -8,12 +8,13 @@
 import type { ClusterData } from "#model/cluster.ts"
 import type { Nonce } from "#model/ids.ts"
 import { type Change, signed } from "#ctl/edit.ts"
+import type { Refused } from "#ctl/spec.ts"
 import { type Store, StoreError, type Version } from "#port/store.ts"
 
 export type Committed =
   | { readonly kind: "written"; readonly data: ClusterData }
   | { readonly kind: "unchanged"; readonly message: string }
-  | { readonly kind: "refused"; readonly message: string }
+  | Refused
   | { readonly kind: "absent" }
   /** Somebody else was faster, every time. */
   | { readonly kind: "conflicts" }

@@ -5,8 +5,7 @@
 import { choose } from "#cli/ctl-tree.ts"
 import type { Invocation, Main } from "#cli/invocation.ts"
 import { goVersionLine, versionLine } from "#cli/release.ts"
-import { realClock } from "#system/clock.ts"
-import { begin, print, warn } from "./front.ts"
+import { begin, print, wallTime, warn } from "./front.ts"
 import { release } from "./release.ts"
 
 const subcommands: ReadonlyMap<string, () => Promise<Main>> = new Map([
@@ -18,13 +17,20 @@ const subcommands: ReadonlyMap<string, () => Promise<Main>> = new Map([
   ["failkeeper", async () => (await import("./ctl-keeper.ts")).fail],
   ["removekeeper", async () => (await import("./ctl-keeper.ts")).remove],
   ["failover", async () => (await import("./ctl-failover.ts")).main],
+  ["configure", async () => (await import("./ctl-configure.ts")).main],
+  ["pause", async () => (await import("./ctl-pause.ts")).pause],
+  ["resume", async () => (await import("./ctl-pause.ts")).resume],
+  ["restart", async () => (await import("./ctl-restart.ts")).restart],
+  ["reload", async () => (await import("./ctl-restart.ts")).reload],
+  ["reclone", async () => (await import("./ctl-reclone.ts")).main],
+  ["register", async () => (await import("./ctl-register.ts")).main],
   ["clusterdata read", async () => (await import("./ctl-clusterdata.ts")).read],
   ["clusterdata write", async () => (await import("./ctl-clusterdata.ts")).write],
   ["version", async () => version],
 ])
 
 export async function main(invocation: Invocation): Promise<number> {
-  const choice = choose(invocation, release, realClock.now().wall)
+  const choice = choose(invocation, release, wallTime())
   if (choice.kind === "stop") {
     await warn(choice.stderr)
     await print(choice.stdout)

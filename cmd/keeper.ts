@@ -19,17 +19,21 @@ import {
   checkPasswords,
   checkPostgres,
   checkUid,
+  checkUser,
 } from "#cli/keeper-checks.ts"
 import { keeperCommand, type keeperFlags } from "#cli/keeper.ts"
+import type { Environment } from "#cli/parse.ts"
 import { checkStore } from "#cli/store.ts"
 import type { Account } from "#keeper/settings.ts"
 import { type KeeperUID, keeperUID } from "#model/ids.ts"
+import type { Log } from "#port/log.ts"
 import { openPostgres } from "#postgres/open.ts"
 import { placesBelow } from "#postgres/settings.ts"
 import { encodeKeeperState, readKeeperState } from "#postgres/state.ts"
 import { openStore } from "#store/open.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
+import { fileTrouble } from "#system/errno.ts"
 import { privateDirectory, writeAtomic } from "#system/files.ts"
 import { type Lock, takeLock } from "#system/lock.ts"
 import type { ComponentLog } from "#system/log.ts"
@@ -37,8 +41,9 @@ import { startReaper } from "#system/reaper.ts"
 import { onShutdown } from "#system/signals.ts"
 import { begin } from "./front.ts"
 import { counting } from "./metrics.ts"
+import { type Rehearsal, rehearse } from "./keeper-dry-run.ts"
 import { keeperMetrics, loopIsStuck } from "./keeper-metrics.ts"
-import { refuse, serveMetrics, serviceLog, text } from "./service.ts"
+import { beginTrouble, metricsServed, refuse, serveMetrics, serviceLog, text } from "./service.ts"
 
 type KeeperValues = Values<typeof keeperFlags>
 
@@ -57,35 +62,40 @@ export async function main(invocation: Invocation): Promise<number> {
   if (begun.kind === "exit") return begun.code
   const { values, changed } = begun
   const { dialect } = invocation
-  const log = serviceLog("keeper", values, changed)
+  const log = serviceLog("keeper", values, changed, invocation)
   await using stack = new AsyncDisposableStack()
   stack.defer(() => log.flush(500))
   try {
+    const user = systemUser(invocation.env)
+    const nobody = checkUser(changed, user)
+    if (nobody !== null) throw new Refusal(nobody)
     const noDir = checkDataDir(values, dialect)
     if (noDir !== null) throw new Refusal(noDir)
     const stored = checkStore(values, dialect)
     if (stored.kind === "refused") throw new Refusal(stored.message)
     if (dialect === "stolon") refuseRoot()
-    await makeDataDir(values.dataDir)
-    const methods = withMethods(values, changed, dialect)
-    const chosen = accept(log, checkPostgres(methods, changed, systemUser(), dialect))
+    if (!values.dryRun) await makeDataDir(values.dataDir)
+    const chosen = accept(log, checkPostgres(values, changed, user, dialect))
     const passwords = accept(log, checkPasswords(chosen, await readPasswords(log, chosen)))
-    if (!values.disableDataDirLocking) stack.use(lock(log, values.dataDir))
+    if (!values.disableDataDirLocking && !values.dryRun) stack.use(lock(log, values.dataDir))
     const badUid = checkUid(values.uid, dialect)
     if (badUid !== null) throw new Refusal(badUid)
     refuseRoot()
-    return await serve(stack, log, { values, store: stored.store, chosen, passwords, dialect })
+    const parts = { values, store: stored.store, chosen, passwords, dialect }
+    if (values.dryRun) return await rehearse(rehearsal(log, parts), stack.use(onShutdown()).signal)
+    return await serve(stack, log, parts)
   } catch (error) {
-    return await refuse(invocation, text(error))
+    await log.flush(500)
+    return await refuse(invocation, beginTrouble(invocation, "keeper", error))
   }
 }
 
-/** A user id without a name (containers) leaves the choice to the flag. */
-function systemUser(): string {
+/** A user id without a name (containers) leaves the choice to $USER or to the flag. */
+function systemUser(env: Environment): string {
   try {
     return userInfo().username
   } catch {
-    return ""
+    return env["USER"] ?? ""
   }
 }
 
@@ -105,7 +115,7 @@ async function serve(
   log: ComponentLog,
   parts: Parts,
 ): Promise<number> {
-  const { values, chosen, passwords } = parts
+  const { values } = parts
   const shutdown = stack.use(onShutdown())
   // in a container nobody else collects orphans (D-77)
   if (process.pid === 1) stack.use(startReaper())
@@ -119,50 +129,18 @@ async function serve(
   )
   const metrics = () => keeperMetrics(values.clusterName, state, endedAt, events.metric())
   const unhealthy = (): readonly string[] => loopIsStuck(state, heard, realClock.now().mono)
-  try {
-    serveMetrics(stack, values.metricsListenAddress, metrics, unhealthy)
-  } catch (error) {
-    if (parts.dialect === "stolon") throw error
-    // and Go's keeper ends gracefully
-    log.line("error", "metrics http server error", { error: text(error) })
-    return 0
-  }
+  const listen = (): void => serveMetrics(stack, values.metricsListenAddress, metrics, unhealthy)
+  if (!metricsServed(log, parts.dialect, listen)) return 0
   const uid = await identity(values)
   log.line("info", "keeper uid", { uid })
   const store = stack.use(await openStore(parts.store, shutdown.signal))
-  const superuser = account(chosen.superuser, passwords.superuser)
-  const replication = account(chosen.replication, passwords.replication)
-  const socketDirectory = "/tmp"
-  const postgres = stack.use(
-    await openPostgres(
-      {
-        dataDir: values.dataDir,
-        binPath: values.pgBinPath,
-        port: chosen.port,
-        socketDirectory,
-        superuser,
-        replication,
-        requestTimeout,
-        initialDeadline,
-        clock: realClock,
-        log: events,
-      },
-      shutdown.signal,
-    ),
-  )
+  const { postgres: place, settings } = rehearsal(events, parts)
+  const postgres = stack.use(await openPostgres(place, shutdown.signal))
   await runKeeper(
     { store, postgres, clock: realClock, chance: realChance, log: events },
     {
+      ...settings,
       uid,
-      listenAddress: chosen.listenAddress,
-      port: chosen.port,
-      advertiseAddress: chosen.advertiseAddress,
-      advertisePort: chosen.advertisePort,
-      socketDirectory,
-      superuser,
-      replication,
-      canBeMaster: values.canBeMaster,
-      canBeSynchronousReplica: values.canBeSynchronousReplica,
       report: (now) => {
         state = now
         heard = realClock.now().mono
@@ -173,22 +151,32 @@ async function serve(
   return 0
 }
 
-/**
- * In our dialect passwords are proved by SCRAM unless somebody said otherwise; a Go name keeps Go's
- * default.
- */
-function withMethods(
-  values: KeeperValues,
-  changed: ReadonlyMap<string, string>,
-  dialect: Invocation["dialect"],
-): KeeperValues {
-  if (dialect === "go") return values
-  const method = (flag: string, typed: string): string =>
-    changed.has(flag) ? typed : "scram-sha-256"
+/** What flags and password files say, for the keeper and for a look at what it would do. */
+function rehearsal(log: Log, { values, store, chosen, passwords }: Parts): Rehearsal {
+  const superuser = account(chosen.superuser, passwords.superuser)
+  const replication = account(chosen.replication, passwords.replication)
+  const { listenAddress, port, advertiseAddress, advertisePort } = chosen
+  const common = { port, socketDirectory: "/tmp", superuser, replication }
   return {
-    ...values,
-    pgReplAuthMethod: method("pg-repl-auth-method", values.pgReplAuthMethod),
-    pgSuAuthMethod: method("pg-su-auth-method", values.pgSuAuthMethod),
+    store,
+    postgres: {
+      ...common,
+      dataDir: values.dataDir,
+      binPath: values.pgBinPath,
+      requestTimeout,
+      initialDeadline,
+      clock: realClock,
+      log,
+    },
+    settings: {
+      ...common,
+      uid: keeperUID(values.uid),
+      listenAddress,
+      advertiseAddress,
+      advertisePort,
+      canBeMaster: values.canBeMaster,
+      canBeSynchronousReplica: values.canBeSynchronousReplica,
+    },
   }
 }
 
@@ -204,7 +192,8 @@ async function makeDataDir(directory: string): Promise<void> {
   try {
     await privateDirectory(directory)
   } catch (error) {
-    throw new Refusal(`cannot create data dir: ${text(error)}`, { cause: error })
+    const why = fileTrouble("mkdir", directory, error)
+    throw new Refusal(`cannot create data dir: ${why}`, { cause: error })
   }
 }
 
@@ -253,7 +242,8 @@ async function readPassword(
       )
     return await readFile(path, "utf8")
   } catch (error) {
-    const message = `cannot read pg ${who} password: unable to read password from file ${path}: ${text(error)}`
+    const why = fileTrouble("lstat", path, error)
+    const message = `cannot read pg ${who} password: unable to read password from file ${path}: ${why}`
     throw new Refusal(message, { cause: error })
   }
 }

@@ -9,6 +9,7 @@ import type { Values } from "#cli/flag.ts"
 import type { Invocation } from "#cli/invocation.ts"
 import { proxyCommand, type proxyFlags } from "#cli/proxy.ts"
 import { checkStore } from "#cli/store.ts"
+import { proxyUID } from "#model/ids.ts"
 import type { RelayStats } from "#port/relay.ts"
 import { relay } from "#relay/relay.ts"
 import { openStore } from "#store/open.ts"
@@ -17,7 +18,7 @@ import { realClock } from "#system/clock.ts"
 import { onShutdown } from "#system/signals.ts"
 import { begin } from "./front.ts"
 import { type Metric, counter, counting, gauge, identifier } from "./metrics.ts"
-import { refuse, serveMetrics, serviceLog, text } from "./service.ts"
+import { beginTrouble, refuse, serveMetrics, serviceLog } from "./service.ts"
 
 /** A destination that answers neither yes nor no; a live one takes microseconds. */
 const dialTimeout = millis(5_000)
@@ -31,9 +32,11 @@ export async function main(invocation: Invocation): Promise<number> {
   const broken = keepaliveRule(values)
   if (broken !== null) return refuse(invocation, broken)
 
-  const log = serviceLog("proxy", values, changed)
+  const log = serviceLog("proxy", values, changed, invocation)
   await using stack = new AsyncDisposableStack()
   stack.defer(() => log.flush(500))
+  const uid = proxyUID(realChance.uid())
+  log.line("info", "proxy uid", { uid })
   const shutdown = stack.use(onShutdown())
   try {
     const events = counting(log)
@@ -49,12 +52,13 @@ export async function main(invocation: Invocation): Promise<number> {
     const store = stack.use(await openStore(checked.store, shutdown.signal))
     await runProxy(
       { store, relay: data, clock: realClock, chance: realChance, log: events },
-      { stopListening: values.stopListening, listenAddress: address(values) },
+      { uid, stopListening: values.stopListening, listenAddress: address(values) },
       shutdown.signal,
     )
     return 0
   } catch (error) {
-    return await refuse(invocation, text(error))
+    await log.flush(500)
+    return await refuse(invocation, beginTrouble(invocation, "cluster checker", error))
   }
 }
 

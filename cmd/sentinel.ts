@@ -5,34 +5,42 @@
  */
 import { readFile } from "node:fs/promises"
 import { type SentinelState, runSentinel } from "#agent/sentinel.ts"
+import type { Dialect } from "#cli/flag.ts"
 import type { Invocation } from "#cli/invocation.ts"
 import { sentinelCommand } from "#cli/sentinel.ts"
 import { checkStore } from "#cli/store.ts"
-import { decode } from "#model/codec.ts"
+import { broken, parseSpec } from "#ctl/spec.ts"
+import { goPanicExit } from "#model/go-error.ts"
 import { sentinelUID } from "#model/ids.ts"
-import { Spec } from "#model/spec.ts"
-import { validate } from "#model/validation.ts"
+import type { Spec } from "#model/spec.ts"
 import { openStore } from "#store/open.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
+import { fileTrouble } from "#system/errno.ts"
 import { onShutdown } from "#system/signals.ts"
-import { begin } from "./front.ts"
+import { begin, warn } from "./front.ts"
 import { type Metric, counting, gauge, identifier } from "./metrics.ts"
-import { refuse, serveMetrics, serviceLog, text } from "./service.ts"
+import { beginTrouble, metricsServed, refuse, serveMetrics, serviceLog } from "./service.ts"
 
 export async function main(invocation: Invocation): Promise<number> {
   const begun = await begin(sentinelCommand, invocation)
   if (begun.kind === "exit") return begun.code
   const { values, changed } = begun
-  const initial = await initialSpec(values.initialClusterSpec)
-  if (initial.kind === "refused")
-    return refuse(invocation, `cannot create sentinel: ${initial.message}`)
   const checked = checkStore(values, invocation.dialect)
   if (checked.kind === "refused") return refuse(invocation, checked.message)
 
-  const log = serviceLog("sentinel", values, changed)
+  const log = serviceLog("sentinel", values, changed, invocation)
   await using stack = new AsyncDisposableStack()
   stack.defer(() => log.flush(500))
+  const uid = sentinelUID(realChance.uid())
+  log.line("info", "sentinel uid", { uid })
+  const initial = await initialSpec(values.initialClusterSpec, invocation.dialect)
+  if (initial.kind === "refused") {
+    await log.flush(500)
+    if (initial.exit === goPanicExit) await warn(`${initial.message}\n`)
+    else await refuse(invocation, initial.message)
+    return initial.exit
+  }
   const shutdown = stack.use(onShutdown())
   try {
     const events = counting(log)
@@ -42,12 +50,13 @@ export async function main(invocation: Invocation): Promise<number> {
       ...sentinelMetrics(state),
       events.metric(),
     ]
-    serveMetrics(stack, values.metricsListenAddress, metrics, () => [])
+    const listen = (): void => serveMetrics(stack, values.metricsListenAddress, metrics, () => [])
+    if (!metricsServed(log, invocation.dialect, listen)) return 0
     const store = stack.use(await openStore(checked.store, shutdown.signal))
     await runSentinel(
       { store, clock: realClock, chance: realChance, log: events },
       {
-        uid: sentinelUID(realChance.uid()),
+        uid,
         initialSpec: initial.spec,
         report: (now) => {
           state = now
@@ -57,36 +66,45 @@ export async function main(invocation: Invocation): Promise<number> {
     )
     return 0
   } catch (error) {
-    return await refuse(invocation, text(error))
+    await log.flush(500)
+    return await refuse(invocation, beginTrouble(invocation, "sentinel", error))
   }
 }
 
 type Initial =
   | { readonly kind: "fine"; readonly spec: Spec | null }
-  | { readonly kind: "refused"; readonly message: string }
+  | { readonly kind: "refused"; readonly message: string; readonly exit: number }
 
-async function initialSpec(file: string): Promise<Initial> {
+async function initialSpec(file: string, dialect: Dialect): Promise<Initial> {
   if (file === "") return { kind: "fine", spec: null }
-  const refused = (what: string, error: unknown): Initial => ({
+  const go = dialect === "go"
+  const refused = (goText: string, why: string): Initial => ({
     kind: "refused",
-    message: `${what}: ${text(error)}`,
+    message: go ? `cannot create sentinel: ${goText}: ${why}` : `--initial-cluster-spec: ${why}`,
+    exit: 1,
   })
   let source: string
   try {
     source = await readFile(file, "utf8")
   } catch (error) {
-    return refused("cannot read provided initial cluster config file", error)
+    const why = fileTrouble("open", file, error)
+    return refused("cannot read provided initial cluster config file", why)
   }
-  try {
-    const spec = decode(Spec, source)
-    const rule = validate(spec)
-    return rule === null ? { kind: "fine", spec } : refused("invalid initial cluster", rule)
-  } catch (error) {
-    return refused("cannot parse provided initial cluster config", error)
+  const manner = go ? "go" : "strict"
+  const parsed = parseSpec(source, manner)
+  if (parsed.kind === "refused") {
+    const { message, exit = 1 } = parsed
+    if (exit === goPanicExit) return { kind: "refused", message, exit }
+    const why = message.replace(/^failed to unmarshal cluster spec: /, "")
+    return refused("cannot parse provided initial cluster config", why)
   }
+  const rule = broken(parsed.spec, manner)
+  return rule === null
+    ? { kind: "fine", spec: parsed.spec }
+    : refused("invalid initial cluster", rule)
 }
 
-const sentinelMetrics = (state: SentinelState): readonly Metric[] => [
+export const sentinelMetrics = (state: SentinelState): readonly Metric[] => [
   gauge(
     "stolon_sentinel_last_cluster_check_success_seconds",
     "Last time the cluster check was completed as leader, unix time",

@@ -14,6 +14,7 @@ const commands = {
   proxy: lazily({ name: "proxy" }, () => import("./proxy.ts")),
   ctl: lazily({ name: "ctl" }, () => import("./ctl.ts")),
   dev: lazily({ name: "dev" }, () => import("./dev.ts")),
+  completion: lazily({ name: "completion" }, () => import("./completion.ts")),
   version: lazily({ name: "version" }, () => import("./version.ts")),
 } as const
 

@@ -2,8 +2,9 @@
  * Runs the simulator from the command line: many seeds in several processes, or one seed with its
  * trace.
  *
- *   bun scripts/sim.ts --seeds 2000 --from 1 [--workers 2] [--mutation NAME] [--seconds N]
- *   bun scripts/sim.ts --seed N [--trace]
+ *   bun scripts/sim.ts --seeds 2000 --from 1 [--workers 2] [--seconds N]
+ *     [--mutation NAME | --focus DEED,…]
+ *   bun scripts/sim.ts --seed N [--trace] [--mutation NAME | --focus DEED,…]
  *
  * Ends with 1 when a promise was broken, or when some event code or step kind was never seen in a
  * run of at least `coverageFrom` seeds. Prints one line per broken seed that reproduces it.
@@ -24,6 +25,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "0" },
     workers: { type: "string", default: "2" },
     mutation: { type: "string" },
+    focus: { type: "string" },
     trace: { type: "boolean", default: false },
     worker: { type: "boolean", default: false },
     stop: { type: "string", default: "10" },
@@ -61,7 +63,8 @@ async function load(): Promise<(seed: number) => Result> {
     throw new Error(`no such mutation; there are ${Object.keys(mutations).join(", ")}`)
   if (mutation !== undefined) plant(mutation)
   const { runSeed } = await import("#test/sim/vopr.ts")
-  return (seed) => runSeed(seed, mutation?.focus ?? [])
+  const focus = values.focus?.split(",") ?? mutation?.focus ?? []
+  return (seed) => runSeed(seed, focus)
 }
 
 const tailOf = (lines: readonly Line[], count: number): string =>
@@ -143,6 +146,7 @@ async function worker(index: number, workers: number): Promise<readonly Report[]
   const args = ["--worker", "--from", String(from), "--seeds", String(Number(values.seeds) - index)]
   args.push("--step", String(workers), "--seconds", values.seconds, "--stop", values.stop)
   if (values.mutation !== undefined) args.push("--mutation", values.mutation)
+  if (values.focus !== undefined) args.push("--focus", values.focus)
   const child = Bun.spawn([process.execPath, import.meta.path, ...args], {
     stdout: "pipe",
     stderr: "inherit",

@@ -27,6 +27,11 @@ interface Suite {
   readonly args: readonly string[]
   /** Bound for the whole suite. */
   readonly minutes: number
+  /** Runs only when it is named: what it needs has to be fetched first. */
+  readonly named?: {
+    readonly before: readonly string[]
+    readonly env: Readonly<Record<string, string>>
+  }
 }
 
 const root = join(import.meta.dir, "..")
@@ -34,14 +39,30 @@ const root = join(import.meta.dir, "..")
 const mirrored = "STOLON_TEST_MIRRORED"
 const reports = join(root, ".cache", "reports")
 
+const versions = ["13", "15", "17", "18"]
+
 const suites: readonly Suite[] = [
   { name: "unit", args: ["--parallel=2", "test/unit"], minutes: 5 },
+  { name: "fuzz", args: ["--timeout=120000", "test/fuzz"], minutes: 4 },
   { name: "conformance", args: ["test/conformance"], minutes: 6 },
   { name: "sim", args: ["--timeout=300000", "test/sim"], minutes: 10 },
   { name: "stories", args: ["test/stories"], minutes: 2 },
+  { name: "mixed", args: ["test/peers", "test/mixed"], minutes: 4 },
   { name: "binary", args: ["--timeout=120000", "test/binary"], minutes: 4 },
   { name: "e2e", args: ["--timeout=120000", "test/e2e"], minutes: 12 },
+  {
+    name: "pg-matrix",
+    args: ["--timeout=120000", "test/e2e/versions", "test/e2e/initmodes"],
+    minutes: 20,
+    named: {
+      before: ["scripts/getpg.sh", ...versions],
+      env: { STOLON_TEST_PG: versions.join() },
+    },
+  },
 ]
+
+const stdio: ["ignore", "inherit", "inherit"] = ["ignore", "inherit", "inherit"]
+const inherited = { cwd: root, stdio }
 
 interface Count {
   readonly passed: number
@@ -54,10 +75,13 @@ async function run(suite: Suite): Promise<Count> {
   const report = join(reports, `${suite.name}.xml`)
   rmSync(report, { force: true })
   console.log(`\n=== ${suite.name}`)
+  const { before = [], env = {} } = suite.named ?? {}
+  if (before.length > 0 && Bun.spawnSync([...before], inherited).exitCode !== 0)
+    return { passed: 0, failed: 1 }
   const words = ["test", ...suite.args, "--reporter=junit", `--reporter-outfile=${report}`]
   const child = Bun.spawn([process.execPath, ...words], {
-    cwd: root,
-    stdio: ["ignore", "inherit", "inherit"],
+    ...inherited,
+    env: { ...process.env, ...env },
   })
   let late = false
   const timer = setTimeout(() => {
@@ -122,7 +146,8 @@ mkdirSync(reports, { recursive: true })
 const total = { passed: 0, failed: 0 }
 const times: string[] = []
 for (const suite of suites) {
-  if (wanted.length > 0 && !wanted.includes(suite.name)) continue
+  const named = wanted.includes(suite.name)
+  if (!named && (wanted.length > 0 || suite.named !== undefined)) continue
   const start = performance.now()
   const { passed, failed } = await run(suite)
   total.passed += passed

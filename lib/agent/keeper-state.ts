@@ -4,6 +4,7 @@
  */
 import type { Millis, Time } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
+import type { Claim } from "#keeper/claim.ts"
 import type { Desired } from "#keeper/desire.ts"
 import { type Memory, emptyMemory } from "#keeper/memory.ts"
 import type { Plan } from "#keeper/plan.ts"
@@ -77,11 +78,15 @@ export interface Keeper {
   view: { readonly data: ClusterData | null; readonly readAt: Millis } | null
   viewTime: Time | null
   syncTime: Time | null
+  /** Whether the uid is ours to use (D-16). */
+  claim: Claim
   /** Why the last view could not be used; empty when it could. */
   trouble: string
   storeFailed: boolean
   /** The last step that was tried did not succeed. */
   failing: boolean
+  /** What became of it, for status; empty when it succeeded. */
+  failure: string
   // written by the work itself
   work: Work | null
   progress: string
@@ -104,9 +109,11 @@ export function newKeeper(ports: KeeperPorts, options: KeeperOptions): Keeper {
     view: null,
     viewTime: null,
     syncTime: null,
+    claim: { kind: "open" },
     trouble: "",
     storeFailed: false,
     failing: false,
+    failure: "",
     work: null,
     progress: "",
     published: "",

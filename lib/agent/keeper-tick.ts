@@ -4,14 +4,18 @@
  */
 import { type Millis, millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
+import { sortedValues } from "#base/order.ts"
 import { plan } from "#keeper/plan.ts"
+import { asksOthers } from "#keeper/turn.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { event } from "#model/events.ts"
+import type { KeeperInfo } from "#model/info.ts"
 import type { Local } from "#model/local.ts"
 import { withDefaults } from "#model/spec.ts"
 import { steps } from "#model/step.ts"
 import { validate } from "#model/validation.ts"
 import { StoreError } from "#port/store.ts"
+import { claimWait, claimed } from "./keeper-claim.ts"
 import { announce } from "./keeper-publish.ts"
 import { type Keeper, type RoleName, settingsOf } from "./keeper-state.ts"
 import { begin, carryOut, giveUp, stillWanted } from "./keeper-work.ts"
@@ -27,6 +31,7 @@ const pauseMin = millis(10)
 export async function tick(keeper: Keeper, signal: AbortSignal): Promise<void> {
   await readView(keeper, signal)
   if (keeper.trouble !== "") return // PostgreSQL stays as it is (K1)
+  if (keeper.claim.kind !== "mine" && !(await mayAct(keeper, signal))) return
   const { work } = keeper
   if (work !== null && stillWanted(keeper, work, viewOf(keeper))) {
     keeper.local = await keeper.ports.postgres.observe(signal)
@@ -41,13 +46,25 @@ export async function tick(keeper: Keeper, signal: AbortSignal): Promise<void> {
   }
 }
 
+/** Whether the uid is ours; when the store does not say, that is not known. */
+async function mayAct(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
+  keeper.local = await keeper.ports.postgres.observe(signal)
+  try {
+    return await claimed(keeper, keeper.local, signal)
+  } catch (error) {
+    if (signal.aborted || !(error instanceof StoreError)) throw error
+    return false
+  }
+}
+
 /** One look, one plan, one step. False when there is nothing more to do now. */
 async function act(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
   const { postgres, clock, log } = keeper.ports
   const local = await postgres.observe(signal)
   keeper.local = local
+  const others = await othersOf(keeper, local, signal)
   const planned = plan(
-    { view: viewOf(keeper), local, settings: settingsOf(keeper) },
+    { view: viewOf(keeper), local, settings: settingsOf(keeper), ...others },
     keeper.memory,
     clock.now().mono,
   )
@@ -66,6 +83,22 @@ async function act(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
   if (!steps[step.kind].long) return carryOut(keeper, step, signal)
   begin(keeper, step, { local, memory: planned.memory })
   return false
+}
+
+/** What the others publish, where the plan has use for it; nothing when it cannot be read. */
+async function othersOf(
+  keeper: Keeper,
+  local: Local,
+  signal: AbortSignal,
+): Promise<{ readonly others?: readonly KeeperInfo[] }> {
+  if (!asksOthers(viewOf(keeper), local)) return {}
+  try {
+    const { keepers } = await keeper.ports.store.infos(signal)
+    return { others: sortedValues(keepers) }
+  } catch (error) {
+    if (signal.aborted || !(error instanceof StoreError)) throw error
+    return {}
+  }
 }
 
 const viewOf = ({ view }: Keeper): ClusterData | null => view?.data ?? null
@@ -121,7 +154,9 @@ function tell(keeper: Keeper, planned: NonNullable<Keeper["plan"]>): void {
 }
 
 /** Until the next round, if nothing wakes it. */
-export function pauseOf({ plan: planned, sleepInterval, failing, ports, work }: Keeper): Millis {
+export function pauseOf(keeper: Keeper): Millis {
+  const { plan: planned, sleepInterval, failing, ports, work } = keeper
+  if (keeper.claim.kind !== "mine" && keeper.local !== null) return claimWait(keeper, keeper.local)
   const wake = planned?.wake ?? null
   const until = wake === null || work !== null ? sleepInterval : wake - ports.clock.now().mono
   const pause = Math.min(sleepInterval, until, failing ? retryPause : sleepInterval)

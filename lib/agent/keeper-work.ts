@@ -10,6 +10,7 @@ import { sameStep } from "#keeper/same.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { type Event, type EventField, event } from "#model/events.ts"
 import { type Step, steps } from "#model/step.ts"
+import { EndedError } from "#port/postgres.ts"
 import { type Keeper, type Work, settingsOf } from "./keeper-state.ts"
 
 /** True when it succeeded. */
@@ -21,12 +22,14 @@ export async function carryOut(keeper: Keeper, step: Step, signal: AbortSignal):
   } catch (error) {
     keeper.memory = failed(keeper.memory, step, clock.now().mono)
     keeper.failing = !signal.aborted
+    keeper.failure = signal.aborted ? "" : `${step.kind} failed: ${inLine(textOf(error))}`
     for (const happened of troubleOf(step, error, signal.aborted)) log.event(happened)
     return false
   }
   const outcome = succeeded(keeper.memory, step, settingsOf(keeper), clock.now().mono)
   keeper.memory = outcome.memory
   keeper.failing = false
+  keeper.failure = ""
   log.event(event("step.finished", { step: step.kind }))
   for (const happened of outcome.events) log.event(happened)
   return true
@@ -64,11 +67,17 @@ function progressed(keeper: Keeper, step: Step, text: string): void {
   keeper.ports.log.event(event("step.progress", { step: step.kind, text }))
 }
 
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+/** Enough for a person who looks at status, not a whole output. */
+const inLine = (text: string): string => text.replace(/\s*\n\s*/g, "; ").slice(0, 200)
+
 function troubleOf(step: Step, error: unknown, aborted: boolean): readonly Event[] {
   if (aborted) return [event("step.aborted", { step: step.kind })]
-  const text = error instanceof Error ? error.message : String(error)
+  const text = textOf(error)
   const fields = { ...fieldsOf(step), error: text }
-  return step.kind === "start"
+  // Go counts a PostgreSQL that ends before it is ready as one that did not start (8.3)
+  const ended = step.kind === "wait-ready" && error instanceof EndedError
+  return step.kind === "start" || ended
     ? [event("start.failed", { error: text }), event("step.failed", fields)]
     : [event("step.failed", fields)]
 }
@@ -118,9 +127,11 @@ export function fieldsOf(step: Step): Readonly<Record<string, EventField>> {
     case "wait-ready":
     case "wait-recovered":
     case "create-roles":
+    case "check-roles":
     case "capture-parameters":
     case "promote":
     case "end-sessions":
+    case "save-handled":
       return named
     default:
       return never(step)

@@ -32,15 +32,22 @@ export async function runKeeper(
   log.event(event("keeper.started", { uid: options.uid, boot: postgres.boot }))
   if (postgres.adopted) log.event(event("postgres.adopted"))
   postgres.onChange(() => keeper.wake.ring())
+  const ended = new AbortController()
+  // to the last: a shutdown that takes its time must not run into the guardian's deadline (D-44)
+  const held = holding(keeper, ended.signal)
   await Promise.all([
     ticking(keeper, signal),
     publishingLoop(keeper, signal),
-    holding(keeper, signal),
     listening(keeper, signal),
   ])
   log.event(event("keeper.stopping"))
   await giveUp(keeper)
-  await postgres.end(urgentEscalation, new AbortController().signal)
+  try {
+    await postgres.end(urgentEscalation, new AbortController().signal)
+  } finally {
+    ended.abort()
+    await held
+  }
 }
 
 const ticking = (keeper: Keeper, signal: AbortSignal): Promise<void> =>
@@ -76,12 +83,19 @@ const beat = ({ view, sleepInterval }: Keeper): Millis =>
     : sleepInterval
 const revokedBeat = 100
 
-/** A call that hangs is given up, so that the next comes in time. */
+/**
+ * A call that hangs is given up, so that the next comes in time. Who finds its uid taken is no
+ * keeper.
+ */
 function holding(keeper: Keeper, signal: AbortSignal): Promise<void> {
   const { clock, postgres, log } = keeper.ports
   const third = (): ReturnType<typeof millis> => millis(keeper.failInterval / 3)
   return forever(
-    () => postgres.hold(keeper.failInterval, clock.deadline(third(), signal)),
+    async () => {
+      if (keeper.claim.kind === "taken") return
+      const until = millis(clock.now().mono + keeper.failInterval)
+      await postgres.hold(until, clock.deadline(third(), signal))
+    },
     () => clock.sleep(third(), signal),
     log,
     signal,

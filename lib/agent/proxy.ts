@@ -43,6 +43,8 @@ export interface ProxyPorts {
 }
 
 export interface ProxyOptions {
+  /** Its name for this run; a random one when absent. */
+  readonly uid?: ProxyUID
   /** `--stop-listening`: close the listener after proxyTimeout without a good check. */
   readonly stopListening: boolean
   /** host:port as clients may use it, published for `status`. */
@@ -74,7 +76,7 @@ export async function runProxy(
     ...ports,
     options,
     signal,
-    self: proxyUID(ports.chance.uid()),
+    self: options.uid ?? proxyUID(ports.chance.uid()),
     memory: newMemory(clock.now()),
     destination: null,
     heardUntil: null,

@@ -12,6 +12,7 @@ import { generator } from "#base/random.ts"
 import { type ClusterData, newClusterData } from "#model/cluster.ts"
 import { type Event, event } from "#model/events.ts"
 import { type Nonce, type SentinelUID, newCluster } from "#model/ids.ts"
+import { capabilities } from "#model/info.ts"
 import { type Spec, defaults, withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
 import type { Chance, Clock } from "#port/clock.ts"
@@ -132,11 +133,12 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
   let unanswered: Unanswered | null = null
   let sleepInterval = toMillis(defaults.sleepInterval)
   let published: Millis | null = null
+  let broken = ""
 
   async function publish(signal: AbortSignal): Promise<void> {
     const { mono } = clock.now()
     if (published !== null && mono - published < sleepInterval) return
-    const info = { UID: options.uid, capabilities: [] }
+    const info = { UID: options.uid, capabilities: [capabilities.pause] }
     await store.publish({ kind: "sentinel", info }, infoTtl(sleepInterval), signal)
     published = mono
   }
@@ -163,13 +165,14 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
   ): Promise<void> {
     const infos = await store.infos(signal)
     for (const { key, error } of infos.broken) log.event(event("info.malformed", { key, error }))
+    // where every round is slow, a round like the others is no pause of this process (W4)
+    const ageMax = Math.max(sleepInterval, ageFloor, memory.pace)
     memory = watch(memory, { data, infos }, clock.now())
     const decision = decide({ data, infos }, memory, clock.now(), chance.seed())
     const { output } = decision
-    if (output.kind === "broken")
-      return log.event(event("invariant.broken", { rules: output.rules.join("; ") }))
+    if (output.kind === "broken") return refuse(output.rules.join("; "))
+    broken = ""
     if (output.kind === "write") {
-      const ageMax = Math.max(sleepInterval, ageFloor)
       if (clock.now().mono - started > ageMax || held.signal.aborted)
         return log.event(event("write.late", { age: clock.now().mono - started }))
       const written = await store.write(output.data, { kind: "version", version }, held, signal)
@@ -183,6 +186,12 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
     for (const e of decision.events) log.event(e)
     office.lastCheck = clock.now().wall
     options.report({ leader: true, elections: office.elections, lastCheck: office.lastCheck })
+  }
+
+  /** A document that nobody corrects is refused in every round, and said once (D-23). */
+  function refuse(rules: string): void {
+    if (rules !== broken) log.event(event("invariant.broken", { rules }))
+    broken = rules
   }
 
   async function usable(

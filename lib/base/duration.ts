@@ -5,6 +5,7 @@
  * cluster rewrite each other's documents. Texts of errors are Go's too; scripts match on them.
  */
 import { type Brand, type Millis, millis } from "./brand.ts"
+import { goQuoteBytes } from "./text.ts"
 
 /**
  * A span of time in nanoseconds, exact. Specifications hold these; code that waits uses `Millis`.
@@ -33,7 +34,8 @@ export class DurationError extends Error {
 
 /** Parses Go syntax; throws `DurationError` with Go's text. */
 export function parseDuration(text: string): Duration {
-  const invalid = (): DurationError => new DurationError(`time: invalid duration ${quote(text)}`)
+  const invalid = (): DurationError =>
+    new DurationError(`time: invalid duration ${goQuoteBytes(text)}`)
   const sign = /^[+-]/.exec(text)?.[0] ?? ""
   let rest = text.slice(sign.length)
   if (rest === "0") return nanos(0n)
@@ -46,10 +48,13 @@ export function parseDuration(text: string): Duration {
     if (whole === "" && fraction === "") throw invalid()
     rest = rest.slice(number?.[0].length ?? 0)
     const unit = /^[^\d.]+/.exec(rest)?.[0]
-    if (unit === undefined) throw new DurationError(`time: missing unit in duration ${quote(text)}`)
+    if (unit === undefined)
+      throw new DurationError(`time: missing unit in duration ${goQuoteBytes(text)}`)
     const scale = Object.hasOwn(units, unit) ? units[unit] : undefined
     if (scale === undefined)
-      throw new DurationError(`time: unknown unit ${quote(unit)} in duration ${quote(text)}`)
+      throw new DurationError(
+        `time: unknown unit ${goQuoteBytes(unit)} in duration ${goQuoteBytes(text)}`,
+      )
     rest = rest.slice(unit.length)
     total += BigInt(whole === "" ? "0" : whole) * scale
     if (fraction !== "") total += (BigInt(fraction) * scale) / 10n ** BigInt(fraction.length)
@@ -78,16 +83,4 @@ function decimal(n: bigint, digits: number): string {
   const scale = 10n ** BigInt(digits)
   const fraction = (n % scale).toString().padStart(digits, "0").replace(/0+$/, "")
   return fraction === "" ? `${n / scale}` : `${n / scale}.${fraction}`
-}
-
-/**
- * Go's %q for the texts that occur here: quotes and backslashes escaped, controls as \xNN, the rest
- * as it is.
- */
-function quote(text: string): string {
-  const escaped = text.replace(/["\\]/g, "\\$&").replace(/[\u0000-\u001f\u007f]/g, (c) => {
-    const named: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }
-    return named[c] ?? `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`
-  })
-  return `"${escaped}"`
 }

@@ -5,9 +5,10 @@
  */
 import type { Command, Row } from "./flag.ts"
 import { rowsIn } from "./flag.ts"
+import { goPlace } from "./go-places.ts"
 import { by, byText } from "#base/order.ts"
+import { goQuote } from "#base/text.ts"
 import type { Entry } from "./help.ts"
-import { goQuote } from "./value.ts"
 
 /**
  * The usage text: what follows `Error: …`, and what help ends with. `bare`: without the flags that
@@ -49,8 +50,9 @@ export function goHelp(command: Command, program: string, children: readonly Ent
 }
 
 /** A FATAL line of Go's logger: time, level, place, message. */
-export const fatalLine = (at: string, message: string): string =>
-  `${at}\tFATAL\tcmd/stolon.ts\t${message}\n`
+export const fatalLine = (at: string, program: string, message: string): string =>
+  `${at}	FATAL	${goPlace(program, message)}	${message}
+`
 
 const helpEntry: Entry = { name: "help", summary: "Help about any command" }
 const capital = (text: string): string => `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`

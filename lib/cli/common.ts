@@ -26,6 +26,7 @@ export const portRule = (text: string): string | null =>
 export const storeFlags = table({
   "cluster-name": {
     type: "string",
+    required: true,
     env: "common",
     group: cluster,
     placeholder: "NAME",
@@ -34,6 +35,7 @@ export const storeFlags = table({
   },
   "store-backend": {
     type: "string",
+    required: true,
     env: "common",
     group: cluster,
     placeholder: "KIND",
@@ -44,7 +46,7 @@ export const storeFlags = table({
     env: "common",
     group: cluster,
     placeholder: "URL[,URL]",
-    doc: "where the store is; a file for sqlite; empty: the local etcd or consul",
+    doc: "where the store is; a file for sqlite; empty: the etcd of this machine",
   },
   "store-prefix": {
     type: "string",
@@ -138,7 +140,7 @@ export const serviceFlags = table({
     type: "choice",
     choices: ["text", "json"],
     default: "text",
-    goInvalid: "invalid log format: ",
+    goInvalid: "invalid --log-format: ",
     env: "common",
     extension: true,
     group: logging,

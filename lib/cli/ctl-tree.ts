@@ -19,10 +19,19 @@ import {
   updateCommand,
   writeCommand,
 } from "./ctl.ts"
+import {
+  configureCommand,
+  pauseCommand,
+  recloneCommand,
+  reloadCommand,
+  restartCommand,
+  resumeCommand,
+} from "./ctl-verbs.ts"
 import type { Command, Dialect } from "./flag.ts"
 import { type Stop, front } from "./front.ts"
 import { type Entry, help, unknownCommand } from "./help.ts"
 import type { Invocation } from "./invocation.ts"
+import { registerCommand } from "./register.ts"
 import type { Release } from "./release.ts"
 import { checkStore } from "./store.ts"
 import { type Node, childrenIn, goUnknown, resolve } from "./tree.ts"
@@ -36,10 +45,17 @@ export const ctlTree: Node = {
     leaf(initCommand),
     leaf(specCommand),
     leaf(updateCommand),
+    leaf(configureCommand),
     leaf(failoverCommand),
+    leaf(pauseCommand),
+    leaf(resumeCommand),
+    leaf(restartCommand),
+    leaf(reloadCommand),
+    leaf(recloneCommand),
     leaf(promoteCommand),
     leaf(failkeeperCommand),
     leaf(removekeeperCommand),
+    leaf(registerCommand),
     { command: clusterdataCommand, children: [leaf(readCommand), leaf(writeCommand)] },
     leaf(ctlVersionCommand),
     leaf(helpCommand),
@@ -108,7 +124,7 @@ function unknown(
   if (dialect === "stolon")
     return stop("", `${program}: ${unknownCommand(word, entriesOf(node, dialect))}\n`, 2)
   const message = goUnknown(program, word, childrenIn(node, "go"))
-  const text = `Error: ${message}\nRun '${program} --help' for usage.\n${fatalLine(at, message)}`
+  const text = `Error: ${message}\nRun '${program} --help' for usage.\n${fatalLine(at, program, message)}`
   return stop("", text, 1)
 }
 

@@ -2,49 +2,9 @@
  * Flags of `stolon ctl` and its subcommands (reference 1.7). The global ones may stand before or
  * after the subcommand.
  */
-import { storeFlags } from "./common.ts"
+import { dryRun, specFlag, yesHere } from "./ctl-changes.ts"
+import { ctlGlobals } from "./ctl-globals.ts"
 import { type Command, type Example, type Flags, command, table } from "./flag.ts"
-
-const kubernetes = "Kubernetes"
-
-export const ctlGlobals = table({
-  ...storeFlags,
-  kubeconfig: {
-    type: "string",
-    group: kubernetes,
-    placeholder: "FILE",
-    doc: "path of the kubeconfig file",
-  },
-  "kube-context": {
-    type: "string",
-    group: kubernetes,
-    placeholder: "NAME",
-    doc: "context of the kubeconfig file to use",
-  },
-  "kube-namespace": {
-    type: "string",
-    group: kubernetes,
-    placeholder: "NAME",
-    doc: "namespace of the cluster",
-  },
-  "log-level": {
-    type: "choice",
-    choices: ["debug", "info", "warn", "error"],
-    default: "info",
-    goInvalid: null,
-    env: "common",
-    only: "go",
-    group: "Logging",
-    doc: "accepted and ignored, as by Go's stolonctl",
-  },
-  "metrics-listen-address": {
-    type: "string",
-    env: "common",
-    only: "go",
-    group: "Logging",
-    doc: "accepted and ignored, as by Go's stolonctl",
-  },
-})
 
 const yes = table({
   yes: {
@@ -79,7 +39,7 @@ interface Sub<F extends Flags> {
 }
 
 /** A subcommand: its own flags and the global ones. */
-const sub = <const F extends Flags>(it: Sub<F>): Command<F & typeof ctlGlobals> =>
+export const sub = <const F extends Flags>(it: Sub<F>): Command<F & typeof ctlGlobals> =>
   command({
     name: it.name,
     summary: it.summary,
@@ -124,7 +84,7 @@ export const initCommand = sub({
     "Writes a new cluster into the store. Without SPEC the first keeper that reports is initialised as an empty primary. Cluster",
     "data that is there already is replaced, and keepers then overwrite their databases: hence the question.",
   ],
-  flags: { ...file, ...yes },
+  flags: { ...file, ...specFlag, ...yes, ...dryRun },
   usage: "[SPEC]",
   max: 1,
   examples: [
@@ -175,6 +135,9 @@ export const updateCommand = sub({
   ],
   flags: {
     ...file,
+    ...specFlag,
+    ...yesHere,
+    ...dryRun,
     patch: {
       type: "bool",
       shorthand: "p",
@@ -201,7 +164,7 @@ export const promoteCommand = sub({
   about: [
     "For a cluster of role standby, which follows another one. To choose another primary within a cluster use failover.",
   ],
-  flags: yes,
+  flags: { ...yes, ...dryRun },
   examples: [{ line: "stolon ctl promote", doc: "the standby cluster becomes writable" }],
 })
 
@@ -211,7 +174,7 @@ export const failkeeperCommand = sub({
   about: [
     "The leader acts at its next check: a primary is replaced if somebody can replace it. The keeper comes back as a standby.",
   ],
-  flags: {},
+  flags: { ...yesHere, ...dryRun },
   usage: "KEEPER",
   max: 1,
   examples: [{ line: "stolon ctl failkeeper pg1", doc: "move the primary away from pg1" }],
@@ -223,7 +186,17 @@ export const removekeeperCommand = sub({
   about: [
     "Refused for the keeper of the primary. A keeper that still runs is found again and made anew.",
   ],
-  flags: {},
+  flags: {
+    "i-understand-data-loss": {
+      type: "bool",
+      env: "none",
+      only: "stolon",
+      group: "Command",
+      doc: "also the last copy that could take over from a primary that is down",
+    },
+    ...yesHere,
+    ...dryRun,
+  },
   usage: "KEEPER",
   max: 1,
   examples: [{ line: "stolon ctl removekeeper pg3", doc: "pg3 was decommissioned" }],
@@ -258,6 +231,7 @@ export const failoverCommand = sub({
       doc: "return once the request is written",
     },
     ...yes,
+    ...dryRun,
   },
   examples: [{ line: "stolon ctl failover --keeper pg2", doc: "pg2 becomes the primary" }],
   extension: true,
@@ -286,7 +260,7 @@ export const writeCommand = sub({
   about: [
     "For moving a cluster to another store. Refused over existing cluster data, unless confirmed with --yes.",
   ],
-  flags: { ...file, ...yes },
+  flags: { ...file, ...yes, ...dryRun },
   examples: [{ line: "stolon ctl clusterdata write -f backup.json", doc: "into an empty store" }],
 })
 

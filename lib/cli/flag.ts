@@ -44,6 +44,8 @@ interface RowBase {
   readonly conflicts?: readonly string[]
   /** Ours, not Go's: left out of the usage that the go dialect prints, accepted all the same. */
   readonly extension?: true
+  /** The command cannot do without it; help says so, the command checks it. */
+  readonly required?: true
   /** Exists in one dialect only. Its value is the default in the other. */
   readonly only?: Dialect
   /**
@@ -56,7 +58,12 @@ interface RowBase {
 /** One flag. Durations have their default in Go's syntax (`5s`). */
 export type Row = RowBase &
   (
-    | { readonly type: "string"; readonly default?: string }
+    | {
+        readonly type: "string"
+        readonly default?: string
+        /** The default in the stolon dialect, where it is another. */
+        readonly better?: string
+      }
     | { readonly type: "bool"; readonly default?: boolean }
     | { readonly type: "int"; readonly default: number; readonly min?: number }
     | { readonly type: "duration"; readonly default: string }

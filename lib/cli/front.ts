@@ -50,7 +50,10 @@ export function front<F extends Flags>(
       return { kind: "stop", stdout: text, stderr: notices, exit: 0 }
     }
     case "version": {
-      const text = dialect === "go" ? goVersionLine(program, release) : versionLine(release)
+      const text =
+        dialect === "go"
+          ? goVersionLine(program.split(" ").at(-1) ?? program, release)
+          : versionLine(release)
       return { kind: "stop", stdout: text, stderr: notices, exit: 0 }
     }
     case "usage-error": {
@@ -72,8 +75,8 @@ function refusal(
     case "strict":
       return `${program}: ${message}\nHelp: ${program} --help\n`
     case "fatal":
-      return fatalLine(at, message)
+      return fatalLine(at, program, message)
     case "usage":
-      return `Error: ${message}\n${goUsage(command, program, children)}\n${fatalLine(at, message)}`
+      return `Error: ${message}\n${goUsage(command, program, children)}\n${fatalLine(at, program, message)}`
   }
 }

@@ -5,9 +5,9 @@
  *
  * Text in, text out. A secret's value never gets here: help knows rows, not values.
  */
+import { nearest } from "#base/text.ts"
 import { type Command, type Row, rowsIn } from "./flag.ts"
 import { envNames } from "./parse.ts"
-import { suggest } from "./suggest.ts"
 
 const width = 100
 
@@ -29,6 +29,7 @@ export function help(command: Command, program: string, children: readonly Entry
     `Usage: ${program}${rest}${positionals}${flags}`,
     ...(children.length === 0 ? [] : [entries("Commands", children)]),
     ...groups(command, own),
+    ...inherited(command, program, own),
     ...(command.examples.length === 0 ? [] : [examples(command)]),
     ...(children.length === 0 ? [] : [`More about a command: ${program} COMMAND --help`]),
   ]
@@ -43,11 +44,7 @@ export function entries(heading: string, children: readonly Entry[]): string {
 }
 
 function groups(command: Command, rows: readonly (readonly [string, Row])[]): readonly string[] {
-  const inherited = new Set(command.inherited)
-  const ordered = [
-    ...rows.filter(([name]) => !inherited.has(name)),
-    ...rows.filter(([name]) => inherited.has(name)),
-  ]
+  const ordered = rows.filter(([name]) => !command.inherited.includes(name))
   const headings = [...new Set(ordered.map(([, row]) => row.group))]
   const columns = ordered.map(([name, row]) => synopsis(name, row).length)
   const column = Math.min(Math.max(0, ...columns) + 2, 34)
@@ -59,9 +56,26 @@ function groups(command: Command, rows: readonly (readonly [string, Row])[]): re
   })
 }
 
+/**
+ * The parent's flags by name only: its help says more, and here they would hide the command's own.
+ */
+function inherited(
+  command: Command,
+  program: string,
+  rows: readonly (readonly [string, Row])[],
+): readonly string[] {
+  const words = rows
+    .filter(([name]) => command.inherited.includes(name))
+    .map(([name, row]) => `${synopsis(name, row).trim()}${row.required ? " (required)" : ""}`)
+  if (words.length === 0) return []
+  const root = program.split(" ").slice(0, 2).join(" ")
+  return [`As with every subcommand (more: ${root} --help):\n  ${wrapped(words, "  ", 2)}`]
+}
+
 function line(command: Command, name: string, row: Row, column: number): string {
   const left = synopsis(name, row)
-  const facts = [defaultText(row), envText(command, name, row)].filter((fact) => fact !== "")
+  const needed = row.required === true ? "required" : ""
+  const facts = [needed, defaultText(row), envText(command, name, row)].filter((it) => it !== "")
   const text = facts.length === 0 ? row.doc : `${row.doc} (${facts.join("; ")})`
   const right = wrap(text, column)
   return left.length + 2 > column
@@ -83,8 +97,8 @@ const placeholders = {
 } as const
 
 function defaultText(row: Row): string {
-  if (row.default === undefined || row.default === "" || row.default === false) return ""
-  return `default ${row.default}`
+  const value = (row.type === "string" ? row.better : undefined) ?? row.default
+  return value === undefined || value === "" || value === false ? "" : `default ${value}`
 }
 
 const envText = (command: Command, name: string, row: Row): string => {
@@ -93,21 +107,33 @@ const envText = (command: Command, name: string, row: Row): string => {
 }
 
 const examples = (command: Command): string =>
-  ["Examples:", ...command.examples.map(({ line: text, doc }) => `  # ${doc}\n  ${text}`)].join(
-    "\n",
-  )
+  [
+    "Examples:",
+    ...command.examples.map(({ line: text, doc }) => `  # ${doc}\n  ${continued(text)}`),
+  ].join("\n")
+
+/** A long line as a shell takes it over several, broken before flags. */
+function continued(text: string): string {
+  if (text.length + 2 <= width) return text
+  const words = text.split(/ (?=--)/).map((word, i) => (i === 0 ? word : word.trim()))
+  return wrapped(words, " ", 6, " \\")
+}
 
 /**
  * Breaks at blanks so that lines, indented by `column` from the second on, stay within the width.
  */
-function wrap(text: string, column: number): string {
+const wrap = (text: string, column: number): string => wrapped(text.split(" "), " ", column)
+
+/** Words, joined by `gap`; a line that goes on ends with `mark`. */
+function wrapped(words: readonly string[], gap: string, column: number, mark = ""): string {
   const lines: string[] = []
   let current = ""
-  for (const word of text.split(" ")) {
-    if (current !== "" && column + current.length + 1 + word.length > width) {
-      lines.push(current)
+  for (const word of words) {
+    const longer = current === "" ? word : `${current}${gap}${word}`
+    if (current !== "" && column + longer.length + mark.length > width) {
+      lines.push(`${current}${mark}`)
       current = word
-    } else current = current === "" ? word : `${current} ${word}`
+    } else current = longer
   }
   return [...lines, current].join(`\n${" ".repeat(column)}`)
 }
@@ -118,7 +144,7 @@ export function unknownCommand(
   children: readonly Entry[],
   otherwise: string | null = null,
 ): string {
-  const near = suggest(
+  const near = nearest(
     word,
     children.map((child) => child.name),
   )

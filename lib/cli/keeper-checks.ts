@@ -33,6 +33,12 @@ export interface User {
     | { readonly kind: "file"; readonly path: string }
 }
 
+/** Step 1: whose name the superuser has when nobody said. */
+export const checkUser = (changed: ReadonlyMap<string, string>, osUser: string): string | null =>
+  changed.has("pg-su-username") || osUser !== ""
+    ? null
+    : "cannot get current user: cannot detect current user"
+
 /** Step 3. */
 export const checkDataDir = (values: KeeperValues, dialect: Dialect): string | null => {
   if (values.dataDir !== "") return null
@@ -59,6 +65,10 @@ export function checkPostgres(
   if (repl.method === null)
     return refused(`--pg-repl-auth-method must be one of: ${methods(dialect, "md5, trust")}`)
   if (repl.name === "") return refused("--pg-repl-username is required")
+  for (const { flag, name } of [repl, su]) {
+    const rule = nameRule(name)
+    if (rule !== null) return refused(`--pg-${flag}-username ${rule}`)
+  }
   for (const who of [repl, su]) {
     if (who.method !== "trust") continue
     warnings.push(`not utilizing a password for ${who.purpose} is extremely dangerous`)
@@ -84,6 +94,14 @@ export function checkPostgres(
     replication: user(repl, repl.method),
   }
   return { kind: "ok", value, warnings }
+}
+
+/** What pg_hba.conf cannot hold, however it is quoted; since PostgreSQL 16 `/` begins a pattern. */
+function nameRule(name: string): string | null {
+  if (/[\n\r\0]/.test(name)) return "cannot contain a line break: pg_hba.conf cannot hold it"
+  return name.startsWith("/")
+    ? "cannot begin with a slash: pg_hba.conf takes what follows for a pattern"
+    : null
 }
 
 interface Candidate {

@@ -30,6 +30,7 @@ export const keeperFlags = table({
   },
   "data-dir": {
     type: "string",
+    required: true,
     group: keeper,
     placeholder: "DIR",
     doc: "directory of the keeper; PostgreSQL's data directory lies below it",
@@ -46,6 +47,13 @@ export const keeperFlags = table({
     group: keeper,
     doc: "whether this keeper's PostgreSQL may be chosen as synchronous standby",
   },
+  "dry-run": {
+    type: "bool",
+    env: "none",
+    only: "stolon",
+    group: keeper,
+    doc: "print what the keeper would do now, and end; nothing is changed",
+  },
   "disable-data-dir-locking": {
     type: "bool",
     group: keeper,
@@ -53,6 +61,7 @@ export const keeperFlags = table({
   },
   "pg-listen-address": {
     type: "string",
+    required: true,
     group: postgres,
     placeholder: "ADDR",
     doc: "address PostgreSQL listens on",
@@ -87,6 +96,7 @@ export const keeperFlags = table({
   "pg-repl-auth-method": {
     type: "string",
     default: "md5",
+    better: "scram-sha-256",
     group: replication,
     placeholder: "METHOD",
     rule: method,
@@ -94,6 +104,7 @@ export const keeperFlags = table({
   },
   "pg-repl-username": {
     type: "string",
+    required: true,
     group: replication,
     placeholder: "NAME",
     doc: "replication user; made by the keeper",
@@ -115,6 +126,7 @@ export const keeperFlags = table({
   "pg-su-auth-method": {
     type: "string",
     default: "md5",
+    better: "scram-sha-256",
     group: superuser,
     placeholder: "METHOD",
     rule: method,

@@ -7,6 +7,7 @@
  * appears in no message.
  */
 import { byText, by } from "#base/order.ts"
+import { goQuote } from "#base/text.ts"
 import {
   type Command,
   type Dialect,
@@ -20,7 +21,7 @@ import {
 } from "./flag.ts"
 import { type Given, readGo } from "./pflag.ts"
 import { readStrict } from "./strict.ts"
-import { type Value, defaultOf, goQuote, parseValue } from "./value.ts"
+import { type Value, defaultOf, parseValue } from "./value.ts"
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -73,13 +74,14 @@ const flagsOf = (command: Command, dialect: Dialect): Flags =>
 
 function result<F extends Flags>(
   command: Command<F>,
+  dialect: Dialect,
   settings: Settings,
   positionals: readonly string[],
   notices: readonly string[],
 ): Parsed<F> {
   const values: Record<string, Value> = {}
   for (const [name, row] of Object.entries(command.flags))
-    values[camel(name)] = settings.get(name)?.value ?? defaultOf(row)
+    values[camel(name)] = settings.get(name)?.value ?? defaultOf(row, dialect)
   const changed = new Map([...settings].map(([name, { source }]) => [name, source]))
   // the values were made by the same rows from which their types are inferred
   // oxlint-disable-next-line no-unsafe-type-assertion
@@ -132,7 +134,7 @@ function parseGo<F extends Flags>(
     if (row.goInvalid !== null) return fail("fatal", `${row.goInvalid}${word}`, notices)
     settings.delete(name)
   }
-  return result(command, settings, read.positionals, notices)
+  return result(command, "go", settings, read.positionals, notices)
 }
 
 const helpRow: Row = { type: "bool", shorthand: "h", doc: "help", group: "", env: "none" }
@@ -272,7 +274,7 @@ function parseStolon<F extends Flags>(
   }
   const clash = conflict(flags, settings)
   if (clash !== null) return fail(clash)
-  return result(command, settings, read.positionals, deprecations(flags, read.given))
+  return result(command, "stolon", settings, read.positionals, deprecations(flags, read.given))
 }
 
 function sourceOf(

@@ -2,6 +2,8 @@
  * The commands of `stolon`, for help and for suggestions. The dispatcher (`cmd/stolon.ts`) knows
  * where each one is.
  */
+import { nearest } from "#base/text.ts"
+import { completionCommand } from "./completion.ts"
 import { ctlTree } from "./ctl-tree.ts"
 import { ctlCommand } from "./ctl.ts"
 import { devCommand } from "./dev.ts"
@@ -11,7 +13,6 @@ import { keeperCommand } from "./keeper.ts"
 import { proxyCommand } from "./proxy.ts"
 import { sentinelCommand } from "./sentinel.ts"
 import { versionCommand } from "./version.ts"
-import { suggest } from "./suggest.ts"
 
 export const rootCommand: Command = command({
   name: "stolon",
@@ -34,6 +35,7 @@ const described: readonly Command[] = [
   proxyCommand,
   ctlCommand,
   devCommand,
+  completionCommand,
   versionCommand,
 ]
 export const rootEntries: readonly Entry[] = described.map(({ name, summary }) => ({
@@ -44,7 +46,7 @@ export const rootEntries: readonly Entry[] = described.map(({ name, summary }) =
 /** Advice for a word that is no command but a subcommand of `ctl`; null: none. */
 export function ctlAdvice(word: string): string | null {
   const names = ctlTree.children.map(({ command: { name } }) => name)
-  const near = suggest(
+  const near = nearest(
     word,
     names.filter((name) => name !== "help" && name !== "version"),
   )

@@ -3,10 +3,10 @@
  * 1.3), and the settings that come of it. The go dialect keeps Go's texts; ours name the flag and
  * the environment variable.
  */
+import { nearest } from "#base/text.ts"
 import type { Millis } from "#base/brand.ts"
 import type { storeFlags } from "./common.ts"
 import type { Dialect, Values } from "./flag.ts"
-import { suggest } from "./suggest.ts"
 
 /** The store backends of this version. */
 export const backends = ["etcdv3", "sqlite"] as const
@@ -40,6 +40,8 @@ const refused = (message: string): StoreCheck => ({ kind: "refused", message })
 export function checkStore(values: Values<typeof storeFlags>, dialect: Dialect): StoreCheck {
   const broken = dialect === "go" ? goRule(values) : ourRule(values)
   if (broken !== null) return refused(broken)
+  if (dialect === "go" && values.storeBackend === "consul" && values.storeEndpoints.length > 1)
+    return refused("cannot create kv store: consul does not support multiple endpoints")
   const backend = backends.find((name) => name === values.storeBackend)
   if (backend === undefined)
     return refused(
@@ -86,7 +88,7 @@ function ourRule(values: Values<typeof storeFlags>): string | null {
   if (storeBackend === "")
     return `--store-backend is required (or STOLON_STORE_BACKEND): ${backends.join(" or ")}`
   if ([...backends, ...missing].includes(storeBackend)) return null
-  const near = suggest(storeBackend, backends)
+  const near = nearest(storeBackend, backends)
   const advice = near === null ? "" : `; did you mean ${near}?`
   return `--store-backend "${storeBackend}": expected ${backends.join(" or ")}${advice}`
 }

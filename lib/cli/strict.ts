@@ -4,10 +4,10 @@
  *
  * It reports the first wrong thing from the left and never guesses.
  */
+import { nearest } from "#base/text.ts"
 import { type Flags, type Row } from "./flag.ts"
 import { type Given, names } from "./pflag.ts"
 import { isBoolean } from "./value.ts"
-import { suggest } from "./suggest.ts"
 
 export type StrictArgv =
   | {
@@ -42,8 +42,9 @@ export function readStrict(flags: Flags, argv: readonly string[], max: number): 
       else if (word.startsWith("-") && word !== "-") i += readShort(reading, word, next)
       else positionals.push(limited(word, positionals.length, max, reading, before[i - 1]))
     }
-    for (const word of end < 0 ? [] : argv.slice(end + 1))
-      positionals.push(limited(word, positionals.length, max, reading, undefined))
+    const after = end < 0 ? [] : argv.slice(end + 1)
+    for (const [i, word] of after.entries())
+      positionals.push(limited(word, positionals.length, max, reading, after[i - 1]))
     once(reading.given, reading.long)
   } catch (error) {
     if (!(error instanceof Wrong)) throw error
@@ -115,11 +116,19 @@ function limited(
   const flag = previous?.startsWith("--") ? previous.slice(2) : undefined
   if (flag !== undefined && reading.long.get(flag)?.type === "bool" && isBoolean(word))
     throw new Wrong(`unexpected argument "${word}"; a switch takes its value as --${flag}=${word}`)
+  const secret = flag !== undefined && reading.long.get(flag)?.secret === true
+  const shown = secret ? `… after --${flag}` : withoutSecret(word, reading.long)
   throw new Wrong(
     max === 0
-      ? `unexpected argument "${word}"; this command takes flags only`
-      : `unexpected argument "${word}"; this command takes at most ${max}`,
+      ? `unexpected argument "${shown}"; this command takes flags only`
+      : `unexpected argument "${shown}"; this command takes at most ${max}`,
   )
+}
+
+/** Behind `--` a flag is only a word, but its value is still nobody's business. */
+function withoutSecret(word: string, long: ReadonlyMap<string, Row>): string {
+  const name = /^--([^=]+)=/.exec(word)?.[1]
+  return name !== undefined && long.get(name)?.secret === true ? `--${name}=…` : word
 }
 
 /** A repeated flag is a slip: which of the two was meant? */
@@ -150,6 +159,6 @@ export function suggestion(name: string, long: ReadonlyMap<string, Row>): string
     .replace(/([a-z0-9])([A-Z])/g, "$1-$2")
     .replaceAll("_", "-")
     .toLowerCase()
-  const near = suggest(plain, [...known.map(([key]) => key), "help", "version"])
+  const near = nearest(plain, [...known.map(([key]) => key), "help", "version"])
   return near === null ? "" : `; did you mean --${near}?`
 }

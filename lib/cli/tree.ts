@@ -4,9 +4,9 @@
  * flag that the parent does not know swallows the next word).
  */
 import { byText } from "#base/order.ts"
+import { edits } from "#base/text.ts"
 import type { Command, Dialect, Flags } from "./flag.ts"
 import { names } from "./pflag.ts"
-import { goSuggestions } from "./suggest.ts"
 
 /** A node of a command tree: a leaf runs, a branch has children. */
 export interface Node {
@@ -91,6 +91,13 @@ function everyFlag(node: Node): Flags {
   for (const child of node.children) flags = { ...everyFlag(child), ...flags }
   return flags
 }
+
+/** Cobra's rule: at most two edits, or the beginning of the name, whatever the case. */
+const goSuggestions = (word: string, candidates: readonly string[]): readonly string[] =>
+  candidates.filter((name) => {
+    const [typed, known] = [word.toLowerCase(), name.toLowerCase()]
+    return edits(typed, known, false) <= 2 || known.startsWith(typed)
+  })
 
 /** Cobra's answer to an unknown command of its root. */
 export function goUnknown(program: string, word: string, children: readonly Node[]): string {

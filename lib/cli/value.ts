@@ -5,8 +5,8 @@
  */
 import { DurationError, parseDuration, toMillis } from "#base/duration.ts"
 import type { Millis } from "#base/brand.ts"
+import { goQuote, nearest } from "#base/text.ts"
 import type { Dialect, Row } from "./flag.ts"
-import { suggest } from "./suggest.ts"
 
 export type Value = string | boolean | number | Millis | readonly string[]
 export type ValueResult =
@@ -18,10 +18,10 @@ const ok = (value: Value): ValueResult => ({ kind: "value", value })
 const invalid = (reason: string): ValueResult => ({ kind: "invalid", reason })
 
 /** What an unset flag has. */
-export function defaultOf(row: Row): Value {
+export function defaultOf(row: Row, dialect: Dialect): Value {
   switch (row.type) {
     case "string":
-      return row.default ?? ""
+      return (dialect === "stolon" ? row.better : undefined) ?? row.default ?? ""
     case "bool":
       return row.default ?? false
     case "duration":
@@ -128,26 +128,6 @@ const range = (parser: string, text: string): string =>
   `strconv.${parser}: parsing ${goQuote(text)}: value out of range`
 
 const hint = (word: string, words: readonly string[]): string => {
-  const near = suggest(word.toLowerCase(), words)
+  const near = nearest(word.toLowerCase(), words)
   return near === null ? "" : `; did you mean ${near}?`
-}
-
-/** Go's %q for text. */
-export function goQuote(text: string): string {
-  const named: Readonly<Record<string, string>> = {
-    "\x07": "\\a",
-    "\b": "\\b",
-    "\f": "\\f",
-    "\n": "\\n",
-    "\r": "\\r",
-    "\t": "\\t",
-    "\v": "\\v",
-    '"': '\\"',
-    "\\": "\\\\",
-  }
-  const escaped = text.replace(
-    /["\\\u0000-\u001f\u007f]/g,
-    (c) => named[c] ?? `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  )
-  return `"${escaped}"`
 }

@@ -7,7 +7,7 @@
  */
 import type { KeeperUID } from "#model/ids.ts"
 import type { Facts, Member } from "./status.ts"
-import { type Paint, memberCells, plain } from "./status-text.ts"
+import { type Paint, memberCells, pauseLines, plain } from "./status-text.ts"
 import { columns } from "./table.ts"
 
 /** The processes of one keeper; null: not running now. */
@@ -42,6 +42,7 @@ export interface Scene {
 export function screen(scene: Scene, paint: Paint = plain): readonly string[] {
   return [
     headline(scene, paint),
+    ...pauseLines(scene.facts).map(paint.bad),
     "",
     ...indent(columns(memberRows(scene))),
     "",

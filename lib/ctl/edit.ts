@@ -10,14 +10,15 @@ import { validate } from "#model/validation.ts"
 import { type KeeperUID, type Nonce, keeperUID } from "#model/ids.ts"
 import { sortedKeys } from "#base/order.ts"
 import { nearest } from "#base/text.ts"
-import { type Manner, patchSpec, parseSpec, transition } from "./spec.ts"
+import { lastHope } from "./last-hope.ts"
+import { type Manner, type Refused, patchSpec, parseSpec, transition } from "./spec.ts"
 
 export type Edit = (data: ClusterData) => Edited
 export type Edited =
   | { readonly kind: "edited"; readonly data: ClusterData }
   /** Nothing to do; `message` says why. */
   | { readonly kind: "unchanged"; readonly message: string }
-  | { readonly kind: "refused"; readonly message: string }
+  | Refused
 
 /** An edit, and what is needed to handle an answer that got lost. */
 export interface Change {
@@ -55,8 +56,9 @@ export const failChange = (uid: KeeperUID, manner: Manner): Change => ({
   once: true,
 })
 
-export const removeChange = (uid: KeeperUID, manner: Manner): Change => ({
-  edit: removeKeeper(uid, manner),
+/** `evenLast`: also the last copy that could take over from a primary that is down. */
+export const removeChange = (uid: KeeperUID, manner: Manner, evenLast = false): Change => ({
+  edit: removeKeeper(uid, manner, evenLast),
   repairs: false,
   inForce: (data) => !data.keepers.has(uid),
   once: false,
@@ -80,7 +82,7 @@ export const unusable = (data: ClusterData, manner: Manner): string | null => {
   const broken = validate(data.cluster.spec)
   if (broken === null) return null
   return manner === "go"
-    ? `clusterdata validation failed: invalid cluster spec: ${broken}`
+    ? `clusterdata validation failed: ${broken}`
     : `the stored specification is invalid: ${broken}; repair it with: stolon ctl update`
 }
 
@@ -120,7 +122,7 @@ export const failKeeper =
 
 /** `removekeeper`: the keeper and its DB go; never those of the primary. */
 export const removeKeeper =
-  (uid: KeeperUID, manner: Manner): Edit =>
+  (uid: KeeperUID, manner: Manner, evenLast = false): Edit =>
   (data) => {
     if (!data.keepers.has(uid)) return refused(noKeeper(data, uid, manner))
     const db = dbOfKeeper(data, uid)
@@ -130,6 +132,8 @@ export const removeKeeper =
           ? "keeper assigned db is the current cluster master db."
           : `keeper ${uid} has the primary; move it first: stolon ctl failover`,
       )
+    const hope = manner === "go" || evenLast ? null : lastHope(data, uid)
+    if (hope !== null) return refused(hope)
     const keepers = new Map(data.keepers)
     keepers.delete(uid)
     const dbs = new Map(data.dbs)
@@ -137,7 +141,7 @@ export const removeKeeper =
     return { kind: "edited", data: { ...data, keepers, dbs } }
   }
 
-const noKeeper = (data: ClusterData, uid: KeeperUID, manner: Manner): string => {
+export const noKeeper = (data: ClusterData, uid: KeeperUID, manner: Manner): string => {
   if (manner === "go") return "keeper doesn't exist"
   const known = sortedKeys(data.keepers)
   const near = nearest(uid, known)

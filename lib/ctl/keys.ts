@@ -25,13 +25,14 @@ interface Tidied {
  * Brings keys to the spelling of the table (G3: case does not matter) and separates those it does
  * not know. Of keys that become the same the later wins, as when Go decodes.
  */
-export function tidyKeys(kind: Tabled, json: Json): Tidied {
-  return isObject(json) ? tidy(kind, json, "") : { json, unknown: [] }
+export function tidyKeys(kind: Tabled, json: Json, keeping: Json = null): Tidied {
+  return isObject(json) ? tidy(kind, json, keeping, "") : { json, unknown: [] }
 }
 
 function tidy(
   kind: Tabled,
   object: JsonObject,
+  keeping: Json,
   path: string,
 ): Tidied & { readonly json: JsonObject } {
   const names = Object.keys(kind.fields)
@@ -40,19 +41,23 @@ function tidy(
   for (const [key, value] of Object.entries(object)) {
     const name = names.find((candidate) => candidate.toLowerCase() === key.toLowerCase())
     const inner = name === undefined ? undefined : kind.fields[name]?.kind
-    if (name === undefined) {
+    if (name === undefined && member(keeping, key) !== null) out.set(key, value)
+    else if (name === undefined) {
       unknown.push({ path: `${path}${key}`, suggestion: nearest(key, names) })
-      continue
+    } else {
+      out.delete(name)
+      if (isTabled(inner) && isObject(value)) {
+        const below = tidy(inner, value, member(keeping, name), `${path}${name}.`)
+        out.set(name, below.json)
+        unknown.push(...below.unknown)
+      } else out.set(name, value)
     }
-    out.delete(name)
-    if (isTabled(inner) && isObject(value)) {
-      const below = tidy(inner, value, `${path}${name}.`)
-      out.set(name, below.json)
-      unknown.push(...below.unknown)
-    } else out.set(name, value)
   }
   return { json: Object.fromEntries(out), unknown }
 }
+
+const member = (object: Json, key: string): Json =>
+  isObject(object) && Object.hasOwn(object, key) ? (object[key] ?? null) : null
 
 const isTabled = (kind: object | undefined): kind is Tabled =>
   kind !== undefined && "fields" in kind

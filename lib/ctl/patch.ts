@@ -1,9 +1,10 @@
 /**
- * `update --patch`: RFC 7386 merge, with the parts of Go's variant that somebody may use (reference
- * 2.5).
+ * `update --patch` for people: RFC 7386 merge, with the parts of Go's variant that somebody may use
+ * (reference 2.5).
  *
  * It differs from Go where Go is odd: nulls inside a new object are dropped instead of stored as
- * "", and keys match without regard to case (`tidyKeys` before).
+ * "", and keys match without regard to case (`tidyKeys` before). Called by a Go name it is
+ * `patch-go.ts` instead.
  */
 import { ExactNumber, type Json, type JsonObject, isArray, isObject } from "#model/json.ts"
 
@@ -32,7 +33,7 @@ export function mergePatch(base: JsonObject, patch: JsonObject): JsonObject {
 }
 
 /** A patch may write 1e3 for 1000: Go's numbers pass through a generic decoder there. */
-function plainNumber(value: Json): Json {
+export function plainNumber(value: Json): Json {
   if (value instanceof ExactNumber) {
     const n = Number(value.text)
     return Number.isSafeInteger(n) ? n : value

@@ -5,104 +5,128 @@
  */
 import { type Spec as SpecType, Spec, emptySpec, recommended } from "#model/spec.ts"
 import { DocumentError, decodeJson } from "#model/codec.ts"
-import { type Json, JsonError, isObject, parseJson, printJson } from "#model/json.ts"
+import { goDecodeError, goPanic, goPanicExit } from "#model/go-error.ts"
+import {
+  type Json,
+  JsonError,
+  type JsonObject,
+  isObject,
+  parseJson,
+  printJson,
+} from "#model/json.ts"
+import { describeTrouble, scanJson } from "#model/json-scan.ts"
 import { validate } from "#model/validation.ts"
 import { withDefaults } from "#model/spec.ts"
 import { describeUnknown, tidyKeys } from "./keys.ts"
 import { PatchError, mergePatch } from "./patch.ts"
+import { applyPatch, readPatch } from "./patch-go.ts"
 
-export type SpecResult =
-  | { readonly kind: "spec"; readonly spec: SpecType }
-  | { readonly kind: "refused"; readonly message: string }
+export type SpecResult = { readonly kind: "spec"; readonly spec: SpecType } | Refused
+/** `exit` is 2 where Go's program crashes, 1 elsewhere. */
+export interface Refused {
+  readonly kind: "refused"
+  readonly message: string
+  readonly exit?: number
+}
 /** `strict`: keys that mean nothing are an error. */
 export type Manner = "strict" | "go"
 
-const refused = (message: string): SpecResult => ({ kind: "refused", message })
+const refused = (message: string): Refused => ({ kind: "refused", message })
 
 /** A whole specification as typed. */
 export function parseSpec(text: string, manner: Manner): SpecResult {
-  const prefix = manner === "go" ? "failed to unmarshal cluster spec: " : "the specification: "
+  if (manner === "go") return goSpec(text, "failed to unmarshal cluster spec: ", null)
+  const prefix = "the specification: "
+  const json = typedObject(text)
+  if (typeof json === "string") return refused(`${prefix}${json}`)
+  const tidied = tidyKeys(Spec, json)
+  if (tidied.unknown.length > 0) return refused(`${prefix}${describeUnknown(tidied.unknown)}`)
+  return decoded(tidied.json, prefix)
+}
+
+/** The object that was typed, or what is wrong with the text. */
+function typedObject(text: string): JsonObject | string {
+  const wrong = "expected a JSON object"
   try {
-    return decoded(parseJson(text), manner, prefix)
+    const json = parseJson(text)
+    return isObject(json) ? json : wrong
   } catch (error) {
-    if (error instanceof JsonError) return refused(`${prefix}${jsonText(error, text, manner)}`)
+    if (!(error instanceof JsonError)) throw error
+    const scanned = scanJson(text)
+    return "where" in scanned
+      ? `not valid JSON: ${describeTrouble(text, scanned)}`
+      : `not valid JSON: ${error.message}`
+  }
+}
+
+function decoded(json: Json, prefix: string): SpecResult {
+  try {
+    return { kind: "spec", spec: decodeJson(Spec, json) }
+  } catch (error) {
+    if (error instanceof DocumentError) return refused(`${prefix}${documentText(error)}`)
     throw error
   }
 }
 
-function decoded(json: Json, manner: Manner, prefix: string): SpecResult {
-  if (!isObject(json)) return refused(`${prefix}expected a JSON object`)
-  const tidied = tidyKeys(Spec, json)
-  if (manner === "strict" && tidied.unknown.length > 0)
-    return refused(`${prefix}${describeUnknown(tidied.unknown)}`)
-  try {
-    return { kind: "spec", spec: decodeJson(Spec, tidied.json) }
-  } catch (error) {
-    if (error instanceof DocumentError) return refused(`${prefix}${documentText(error, manner)}`)
-    throw error
-  }
+/** Go's words for a wrong duration are for scripts; ours name key and rule. */
+function documentText(error: DocumentError): string {
+  if (!error.rule.startsWith("time: ")) return error.message
+  const cut = error.rule.lastIndexOf(", not ")
+  const found = cut < 0 ? "" : error.rule.slice(cut)
+  return `${error.path}: expected a duration such as "10s" or "1m30s"${found}`
 }
 
 /**
- * Go names no key where a duration is wrong, and keeps to the words of its time package; ours names
- * key and rule.
+ * As Go's stolonctl decodes: its errors, and unknown keys vanish; those that `keeping` has stay
+ * (a newer version wrote them).
  */
-function documentText(error: DocumentError, manner: Manner): string {
-  if (!error.rule.startsWith("time: ")) return error.message
-  const cut = error.rule.lastIndexOf(", not ")
-  const [rule, found] =
-    cut < 0 ? [error.rule, ""] : [error.rule.slice(0, cut), error.rule.slice(cut)]
-  return manner === "go"
-    ? rule
-    : `${error.path}: expected a duration such as "10s" or "1m30s"${found}`
+function goSpec(text: string, prefix: string, keeping: Json): SpecResult {
+  const wrong = goDecodeError(text, Spec.go)
+  if (wrong !== null) return refused(`${prefix}${wrong}`)
+  let json: Json
+  try {
+    json = parseJson(text)
+  } catch (error) {
+    if (error instanceof JsonError) return refused(`${prefix}${error.message}`)
+    throw error
+  }
+  if (json === null) return { kind: "refused", message: goPanic, exit: goPanicExit }
+  return decoded(tidyKeys(Spec, json, keeping).json, prefix)
 }
 
 /** The stored specification with a patch applied. */
 export function patchSpec(stored: SpecType, text: string, manner: Manner): SpecResult {
-  const prefix = manner === "go" ? "failed to patch cluster spec: " : "the patch: "
-  const merging = manner === "go" ? `${prefix}failed to merge patch cluster spec: ` : prefix
-  const decoding =
-    manner === "go"
-      ? `${prefix}failed to unmarshal patched cluster spec: `
-      : "the patched specification: "
-  let patch: Json
-  try {
-    patch = parseJson(text)
-  } catch (error) {
-    if (!(error instanceof JsonError)) throw error
-    return refused(
-      `${merging}${manner === "go" ? "invalid JSON document" : jsonText(error, text, manner)}`,
-    )
-  }
-  if (patch === null) return { kind: "spec", spec: stored }
-  if (!isObject(patch))
-    return refused(
-      `${merging}${manner === "go" ? "invalid JSON document" : "expected a JSON object"}`,
-    )
+  const encoded = parseJson(printJson(Spec.encode(stored)))
+  const base = isObject(encoded) ? encoded : {}
+  if (manner === "go") return goPatch(stored, base, text)
+  const prefix = "the patch: "
+  if (text.trim() === "null") return { kind: "spec", spec: stored }
+  const patch = typedObject(text)
+  if (typeof patch === "string") return refused(`${prefix}${patch}`)
   const tidied = tidyKeys(Spec, patch)
-  if (manner === "strict" && tidied.unknown.length > 0)
-    return refused(`${prefix}${describeUnknown(tidied.unknown)}`)
-  // keys of a newer version that the stored document has stay; the patch's own unknown keys mean
-  // nothing
-  const base = parseJson(printJson(Spec.encode(stored)))
+  if (tidied.unknown.length > 0) return refused(`${prefix}${describeUnknown(tidied.unknown)}`)
+  // keys of a newer version that the stored document has stay
   try {
-    const directive = patch["$patch"]
-    const merged = mergePatch(isObject(base) ? base : {}, {
-      ...(isObject(tidied.json) ? tidied.json : {}),
-      ...(directive === undefined ? {} : { $patch: directive }),
-    })
-    return { kind: "spec", spec: decodeJson(Spec, merged) }
+    const merged = mergePatch(base, isObject(tidied.json) ? tidied.json : {})
+    return decoded(merged, "the patched specification: ")
   } catch (error) {
-    if (error instanceof PatchError) return refused(`${merging}${error.message}`)
-    if (error instanceof DocumentError) return refused(`${decoding}${documentText(error, manner)}`)
+    if (error instanceof PatchError) return refused(`${prefix}${error.message}`)
     throw error
   }
 }
 
-const jsonText = (error: JsonError, text: string, manner: Manner): string => {
-  if (text.trim() === "") return "unexpected end of JSON input"
-  const why = error.message.replace(/^JSON Parse error: /, "")
-  return manner === "go" ? why : `not valid JSON: ${why}`
+function goPatch(stored: SpecType, base: JsonObject, text: string): SpecResult {
+  const prefix = "failed to patch cluster spec: "
+  try {
+    const patch = readPatch(text)
+    if (patch === null) return { kind: "spec", spec: stored }
+    const merged = applyPatch(base, patch)
+    return goSpec(merged, `${prefix}failed to unmarshal patched cluster spec: `, base)
+  } catch (error) {
+    if (error instanceof PatchError || error instanceof JsonError)
+      return refused(`${prefix}failed to merge patch cluster spec: ${error.message}`)
+    throw error
+  }
 }
 
 /**

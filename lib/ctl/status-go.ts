@@ -11,7 +11,15 @@ import { sortedKeys, sortedValues } from "#base/order.ts"
 import type { Found } from "./status.ts"
 
 /** What Go's `status` needs: cluster data it is sure to have. */
-export type GoFound = Found & { readonly data: ClusterData }
+export type GoFound = Found & {
+  readonly data: ClusterData
+  /** False: the document has no list of DBs, not even an empty one. */
+  readonly available?: boolean
+}
+
+/** Go follows the primary's name without looking whether it is there, and crashes. */
+export const crashes = ({ cluster, dbs }: ClusterData): boolean =>
+  cluster.status.master !== "" && !dbs.has(cluster.status.master)
 
 interface Row {
   readonly uid: string
@@ -55,7 +63,7 @@ export function goStatusJson(found: GoFound): string {
       pg_current_generation: row.current,
     })),
     cluster: {
-      available: true,
+      available: found.available ?? true,
       master_keeper_uid: data.dbs.get(master)?.spec.keeperUID ?? "",
       master_db_uid: master,
     },

@@ -6,6 +6,7 @@
  */
 import type { Json } from "#model/json.ts"
 import { printJsonIndented } from "#model/json.ts"
+import { type Pause, describePause } from "#model/wish.ts"
 import { formatLsn } from "#base/lsn.ts"
 import { columns } from "./table.ts"
 import type { Facts, Member, ProxyFact } from "./status.ts"
@@ -44,7 +45,26 @@ function head(facts: Facts, paint: Paint): string {
   const mode = facts.synchronous ? "synchronous" : "asynchronous"
   const kind = facts.clusterUID === null ? "" : `, ${mode} replication`
   const standby = facts.role === "standby" ? ", standby of an external primary" : ""
-  return `${paint.bold(`Cluster ${facts.clusterName}`)}${uid}: ${facts.phase}${kind}${standby}\n${primaryLine(facts, paint)}`
+  const title = `${paint.bold(`Cluster ${facts.clusterName}`)}${uid}: ${facts.phase}${kind}${standby}`
+  return [title, ...pauseLines(facts).map(paint.bad), primaryLine(facts, paint)].join("\n")
+}
+
+/** Loud, because nobody is replaced while they stand there. */
+export function pauseLines(facts: Facts): readonly string[] {
+  const whole =
+    facts.paused === null
+      ? []
+      : [
+          `PAUSED: ${describePause(facts.paused)}; no automatic failover, PostgreSQL is left as it is; to go on: stolon ctl resume`,
+        ]
+  const single = facts.members.flatMap(({ keeper, paused }) =>
+    paused === null
+      ? []
+      : [
+          `PAUSED: keeper ${keeper} is ${describePause(paused)}; to go on: stolon ctl resume ${keeper}`,
+        ],
+  )
+  return [...whole, ...single]
 }
 
 function primaryLine(facts: Facts, paint: Paint): string {
@@ -140,6 +160,7 @@ function statusValue(facts: Facts): Json {
       phase: facts.phase,
       role: facts.role,
       synchronous: facts.synchronous,
+      paused: pauseValue(facts.paused),
     },
     primary:
       primary === null
@@ -177,4 +198,9 @@ const memberValue = (member: Member): Json => ({
   work: member.work,
   forceFail: member.forceFail,
   canBeMaster: member.canBeMaster,
+  paused: pauseValue(member.paused),
+  pendingRestart: member.pendingRestart,
 })
+
+const pauseValue = (pause: Pause | null): Json =>
+  pause === null ? null : { since: pause.since, by: pause.by, reason: pause.reason }

@@ -10,6 +10,7 @@ import { dbOfKeeper, isMasterType } from "#model/cluster.ts"
 import type { DBUID, Generation, KeeperUID, ProxyUID, SentinelUID } from "#model/ids.ts"
 import type { Infos, KeeperInfo } from "#model/info.ts"
 import { withDefaults } from "#model/spec.ts"
+import type { Pause } from "#model/wish.ts"
 import type { LSN } from "#base/lsn.ts"
 import { sortedKeys, sortedSet, sortedValues } from "#base/order.ts"
 import { warnings } from "./warning.ts"
@@ -53,6 +54,10 @@ export interface Member {
   readonly work: string | null
   readonly forceFail: boolean
   readonly canBeMaster: boolean
+  /** Its own pause, not the cluster's. */
+  readonly paused: Pause | null
+  /** A parameter waits for a restart of its PostgreSQL. */
+  readonly pendingRestart: boolean
 }
 
 export interface Sentinel {
@@ -83,6 +88,8 @@ export interface Facts {
   readonly phase: string
   readonly role: string
   readonly synchronous: boolean
+  /** The pause of the whole cluster. */
+  readonly paused: Pause | null
   readonly primary: Primary | null
   readonly members: readonly Member[]
   readonly sentinels: readonly Sentinel[]
@@ -101,6 +108,7 @@ export function facts(clusterName: string, found: Found): Facts {
     phase: data === null ? "no cluster" : data.cluster.status.phase || "unknown",
     role: spec?.role ?? "",
     synchronous: spec?.synchronousReplication ?? false,
+    paused: data?.cluster.status.paused ?? null,
     primary: data === null ? null : primaryOf(data),
     members: data === null ? unclaimed(infos) : members(data, infos),
     sentinels: sentinels(infos, leader),
@@ -138,6 +146,8 @@ const nothing = {
   follows: null,
   work: null,
   forceFail: false,
+  paused: null,
+  pendingRestart: false,
 } as const
 
 const newcomer = (info: KeeperInfo): Member => ({
@@ -177,6 +187,7 @@ function member(
     version: versionOf(info?.postgresBinaryVersion ?? status.postgresBinaryVersion),
     forceFail: status.forceFail,
     canBeMaster: status.canBeMaster ?? true,
+    paused: status.paused ?? null,
   }
   if (db === undefined) return { ...nothing, ...common }
   const state = info?.postgresState?.uid === db.uid ? info.postgresState : undefined
@@ -198,6 +209,7 @@ function member(
       behind === null || position === null ? null : behind > position ? behind - position : 0n,
     follows: followed(data, db),
     work: work === "" ? null : work,
+    pendingRestart: state?.pendingRestart ?? false,
   }
 }
 

@@ -16,6 +16,9 @@ export function warnings(found: Found): readonly string[] {
   )
   if (data === null) return unreadable
   const broken = validate(data.cluster.spec)
+  const restarts = sortedKeys(data.keepers).filter(
+    (uid) => infos.keepers.get(uid)?.postgresState?.pendingRestart === true,
+  )
   const hyphens = sortedKeys(data.keepers).filter((uid) => uid.includes("-"))
   const bare = data.cluster.status.phase === "normal" && isUnprotected(data)
   const mixed = data.cluster.status.phase === "normal" && !isLedByUs(data)
@@ -26,6 +29,10 @@ export function warnings(found: Found): readonly string[] {
           `the stored specification is invalid, so nothing is done: ${broken}; repair it with: stolon ctl update`,
         ]),
     ...unreadable,
+    ...restarts.map(
+      (uid) =>
+        `keeper ${uid}: a parameter waits for a restart of PostgreSQL: stolon ctl restart --pending`,
+    ),
     ...hyphens.map((uid) => `keeper ${uid}: a Go keeper cannot take over a uid with a hyphen`),
     ...(bare
       ? ["no synchronous standby: minSynchronousStandbys is 0, so commits are asynchronous now"]

@@ -12,7 +12,7 @@ import type { Certificate } from "#model/info.ts"
 import type { ArchiveRecoverySettings, FullSpec, StandbySettings } from "#model/spec.ts"
 import { withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
-import { byText } from "#base/order.ts"
+import { byText, sortedValues } from "#base/order.ts"
 
 export type Role =
   | { readonly kind: "primary" }
@@ -31,6 +31,8 @@ export interface Run {
   readonly spec: FullSpec
   /** Where the cluster's other DBs are, for strict access rules; sorted, without repetitions. */
   readonly peers: readonly string[]
+  /** The cluster's other DBs, by uid. */
+  readonly others: readonly DB[]
 }
 export interface Stopped {
   readonly kind: "stopped"
@@ -43,6 +45,8 @@ export interface Stopped {
 export interface Leave {
   readonly kind: "leave"
   readonly why: string
+  /** The cluster that the data belongs to is gone, or does not know this keeper any more. */
+  readonly orphan: boolean
 }
 export type Desired = Leave | Stopped | Run
 
@@ -54,11 +58,11 @@ export interface Asker {
 }
 
 export function desire(view: ClusterData | null, asker: Asker): Desired {
-  if (view === null) return leave("there is no cluster data")
+  if (view === null) return orphan("there is no cluster data")
   const broken = validate(view.cluster.spec)
   if (broken !== null) return leave(`the cluster specification is invalid: ${broken}`)
   const keeper = view.keepers.get(asker.uid)
-  if (keeper === undefined) return leave("the cluster does not know this keeper yet")
+  if (keeper === undefined) return orphan("the cluster does not know this keeper")
   const db = dbOfKeeper(view, asker.uid)
   if (db === undefined) return stopped("no DB is assigned to this keeper")
   const forbidden = forbiddenPrimary(view, db, asker.certificate)
@@ -91,7 +95,7 @@ function forbiddenPrimary(
 function run(view: ClusterData, db: DB): Desired {
   const role = roleOf(view, db)
   if (typeof role === "string") return leave(role)
-  const others = [...view.dbs.values()].filter((other) => other.uid !== db.uid)
+  const others = sortedValues(view.dbs).filter((other) => other.uid !== db.uid)
   const peers = others
     .map((other) => other.status.listenAddress)
     .filter((address) => address !== "")
@@ -101,6 +105,7 @@ function run(view: ClusterData, db: DB): Desired {
     role,
     spec: withDefaults(view.cluster.spec),
     peers: [...new Set(peers)].toSorted(byText),
+    others,
   }
 }
 
@@ -122,5 +127,6 @@ function roleOf(view: ClusterData, db: DB): Role | string {
   }
 }
 
-const leave = (why: string): Leave => ({ kind: "leave", why })
+const leave = (why: string): Leave => ({ kind: "leave", why, orphan: false })
+const orphan = (why: string): Leave => ({ kind: "leave", why, orphan: true })
 const stopped = (why: string): Stopped => ({ kind: "stopped", why, certify: null, urgent: false })

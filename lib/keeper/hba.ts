@@ -50,6 +50,13 @@ export function formatHba(access: Access): string {
   return lines.map((text) => `${text}\n`).join("")
 }
 
+/**
+ * For a temporary start: nobody but who owns the socket (it is made with mode 0700) gets in, and
+ * without a password, because what the instance has for one is not known yet (D-53).
+ */
+export const privateHba = ({ superuser }: Settings): string =>
+  [...guardLine("restarted"), `local postgres ${user(superuser)} trust`, ""].join("\n")
+
 const everywhere: readonly string[] = ["0.0.0.0/0", "::0/0"]
 
 const worldRules = ({ superuser, replication }: Settings): readonly string[] => [

@@ -23,6 +23,8 @@ export interface Report {
   readonly desired: Desired | null
   /** Long work in progress. */
   readonly work: string
+  /** The leader of the last view follows our rules. */
+  readonly ledByUs: boolean
 }
 
 /** Null while the keeper belongs to no cluster (6.1). */
@@ -39,7 +41,8 @@ export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null 
     postgresState: postgresState(report),
     canBeMaster: settings.canBeMaster,
     canBeSynchronousReplica: settings.canBeSynchronousReplica,
-    capabilities: [capabilities.certificate, capabilities.obeysMaster],
+    capabilities: [capabilities.certificate, capabilities.obeysMaster, capabilities.wishes],
+    handled: local.handled,
     ...(local.certificate === null ? {} : { certificate: local.certificate }),
   }
 }
@@ -67,10 +70,14 @@ function postgresState(report: Report): PostgresState {
     streaming: false,
     acceptsClients: false,
     work,
+    pendingRestart: false,
+    walSegmentSize: 0,
   }
   // while the data is not this DB's, what runs here says nothing about it
   const usable = uid === local.db.uid && !local.db.initializing && local.mark === null
-  return local.server.kind === "up" && usable ? { ...none, ...seen(local, local.server, db) } : none
+  return local.server.kind === "up" && usable
+    ? { ...none, ...seen(report, local.server, db) }
+    : none
 }
 
 /** During a copy the new DB is published already, with nothing applied (6.4). */
@@ -80,7 +87,7 @@ function publishedDB(local: Local, db: DB | null): DBUID {
 }
 
 function seen(
-  local: Local,
+  report: Report,
   server: Extract<Server, { kind: "up" }>,
   db: DB | null,
 ): Partial<PostgresState> {
@@ -89,17 +96,24 @@ function seen(
     systemID: server.systemID,
     timelineID: server.timeline,
     xLogPos: server.position,
-    timelinesHistory: server.timeline > 1 ? server.history.slice(-historyKept) : [],
+    timelinesHistory: server.timeline > 1 ? server.history.slice(-historyMax) : [],
     pgParameters: reportedParameters(server.fileParameters, db),
     synchronousStandbys: server.syncStandbys,
-    olderWalFile: server.olderWalFile,
+    // a Go leader reckons with 16 MiB, whatever the size: better it knows nothing (D-39)
+    olderWalFile: report.ledByUs || server.segmentBytes === goSegment ? server.olderWalFile : "",
+    walSegmentSize: server.segmentBytes,
     inRecovery: server.inRecovery,
     streaming: server.streaming,
-    acceptsClients: guardOf(local.files?.hba ?? "") === "none",
+    acceptsClients: guardOf(report.local.files?.hba ?? "") === "none",
+    pendingRestart: server.pendingRestart,
   }
 }
-/** As many as Go publishes; more would grow every document. */
-const historyKept = 2
+/**
+ * The whole history, oldest first (D-26); the bound keeps the document within what a store takes.
+ * No living copy is that many promotions behind.
+ */
+const historyMax = 200
+const goSegment = 16 << 20
 
 /** The parts that others wait for: when they change, the info is published at once. */
 export function urgentPart(info: KeeperInfo): string {
@@ -108,12 +122,14 @@ export function urgentPart(info: KeeperInfo): string {
     info.clusterUID,
     info.bootUUID,
     info.certificate?.epoch ?? "",
+    info.handled,
     state?.uid,
     state?.generation,
     state?.healthy,
     state?.inRecovery,
     state?.streaming,
     state?.acceptsClients,
+    state?.pendingRestart,
     state?.timelineID,
     state?.synchronousStandbys,
   ])

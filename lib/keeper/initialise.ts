@@ -8,8 +8,9 @@
  * delete the data.
  */
 import { toMillis } from "#base/duration.ts"
-import type { ConfigFiles } from "#model/local.ts"
+import { sortedEntries } from "#base/order.ts"
 import type { Step } from "#model/step.ts"
+import { privateHba } from "./hba.ts"
 import { installSide, stale } from "./install.ts"
 import { setupEnds } from "./memory.ts"
 import {
@@ -23,14 +24,20 @@ import {
   stop,
   unmark,
 } from "./outline.ts"
-import { waitReady } from "./primary.ts"
-import { hbaOf, renderTemporary, temporaryRevision } from "./render.ts"
-import { startSteps } from "./start.ts"
+import { renderTemporary, temporaryRevision } from "./render.ts"
+import { prepare, startSteps, waitReady } from "./start.ts"
 
 /** Modes `new` and `pitr`. */
 export function planInitialise(world: World): Outline {
   const { local, want } = world
   const { mark, db } = local
+  const targets = manyTargets(want)
+  if (targets !== null)
+    return blocked(
+      world,
+      `PostgreSQL recovers to one target, the specification names several: ${targets}`,
+      "`stolon ctl init` with one of them",
+    )
   const begin = saveDB(
     world,
     fresh(want.db.uid, true, db.uid === want.db.uid ? db.initPGParameters : null),
@@ -39,6 +46,18 @@ export function planInitialise(world: World): Outline {
   if (mark?.kind === "setup" && mark.db === want.db.uid && local.data.kind !== "missing")
     return setup(world)
   return outline(world, whole(world))
+}
+
+/**
+ * D-76: found out before hours go into the restore, not by the start after it. The timeline is no
+ * target of its own.
+ */
+function manyTargets({ db: { spec } }: World["want"]): string | null {
+  const target = spec.initMode === "pitr" ? spec.pitrConfig?.recoveryTargetSettings : undefined
+  if (target === undefined) return null
+  const { recoveryTargetTimeline: _, ...targets } = target
+  const named = sortedEntries(new Map(Object.entries(targets))).filter(([, value]) => value !== "")
+  return named.length > 1 ? named.map(([name]) => name).join(", ") : null
 }
 
 /** Up to the mark `setup`, and told ahead what comes then. */
@@ -57,20 +76,11 @@ function whole(world: World): readonly Step[] {
   ]
 }
 
-/**
- * The rules and the signal files of the temporary start, unless they are there already: a plan must
- * come to its next step.
- */
-function prepare(world: World, signal: ConfigFiles["signal"]): readonly Step[] {
-  const hba = hbaOf(world, "restarted")
-  const { files } = world.local
-  return files?.hba === hba && files.signal === signal ? [] : [{ kind: "prepare", hba, signal }]
-}
-
 function fill({ want }: World): Step {
+  const timeout = toMillis(want.spec.syncTimeout)
   const { initMode, newConfig, pitrConfig } = want.db.spec
   return initMode === "pitr"
-    ? { kind: "restore", command: pitrConfig?.dataRestoreCommand ?? "" }
+    ? { kind: "restore", command: pitrConfig?.dataRestoreCommand ?? "", timeout }
     : { kind: "initdb", config: newConfig ?? null }
 }
 
@@ -119,8 +129,9 @@ function setupSteps(world: World): readonly Step[] {
   ]
 }
 
-/** The backup's roles are its own (D-53). */
-const rolesDone = (world: World): boolean => isPitr(world) || world.memory.done.has("roles")
+/** A backup may have other passwords and no replication role (D-53); in recovery it keeps them. */
+const rolesDone = (world: World): boolean =>
+  signalOf(world) === "standby" || world.memory.done.has("roles")
 const capturesDone = ({ want, memory }: World): boolean =>
   !want.db.spec.includePreviousConfig || memory.done.has("captured")
 const finish = ({ want, local }: World): readonly Step[] => [
@@ -133,9 +144,12 @@ const recovered = ({ want }: World): Step => ({
   timeout: toMillis(want.spec.syncTimeout),
 })
 
+/** In a start that asks for no password, a superuser who is refused does not exist. */
+const refusalsMax = 3
+
 /** Mode `existing`: the instance's parameters are read once, its data stays as it is. */
 export function planExisting(world: World): Outline {
-  const { local, want } = world
+  const { local, want, memory } = world
   const { data, mark, server } = local
   if (data.kind !== "initialized" || mark !== null)
     return blocked(
@@ -151,14 +165,26 @@ export function planExisting(world: World): Outline {
     ])
   const temporary = server.kind === "up" && server.revision === temporaryRevision
   const capture: Step = { kind: "capture-parameters", state: taken }
-  if (temporary) return outline(world, [capture, stop("the instance is taken over")])
-  if (server.kind === "starting") return outline(world, [waitReady(world)])
+  const mine = want.role.kind === "primary" && data.role === "master"
+  const roles: readonly Step[] = mine && !memory.done.has("roles") ? [{ kind: "create-roles" }] : []
+  if (temporary) return outline(world, [...roles, capture, stop("the instance is taken over")])
+  const hopeless = (memory.failures.get("wait-ready") ?? 0) >= refusalsMax
+  const asksNothing = local.files?.hba === privateHba(world.settings)
+  if (server.kind === "starting" && (server.refused !== true || (asksNothing && !hopeless)))
+    return outline(world, [waitReady(world)])
   if (running(local)) return outline(world, [stop("the instance is taken over")])
-  const signal = data.role === "standby" ? "standby" : "none"
+  if (hopeless)
+    return blocked(
+      world,
+      `the instance that DB ${want.db.uid} is made of refuses its keeper`,
+      "it needs a superuser of the name given by --pg-su-username; then start the keeper again",
+    )
+  const signal = data.role === "standby" || want.role.kind === "external" ? "standby" : "none"
   return startSteps(world, [
     ...prepare(world, signal),
     { kind: "start", temporary: renderTemporary(world, null) },
     waitReady(world),
+    ...roles,
     capture,
     stop("the instance is taken over"),
   ])

@@ -5,7 +5,7 @@
  */
 import { type Millis, never } from "#base/brand.ts"
 import { type Event, event } from "#model/events.ts"
-import type { DBUID } from "#model/ids.ts"
+import type { DBUID, Nonce } from "#model/ids.ts"
 import type { Step, StepKind } from "#model/step.ts"
 import type { Settings } from "./settings.ts"
 
@@ -18,6 +18,7 @@ export type Done =
   | "wal-saved"
   | "rewound"
   | "roles"
+  | "roles-checked"
   | "captured"
   | "recovered"
   | "set-up"
@@ -47,6 +48,16 @@ export interface Memory {
   readonly working: StepKind | null
   /** The configuration for which PostgreSQL was restarted already. */
   readonly restartedFor: string | null
+  /** PostgreSQL refused the superuser's password. */
+  readonly locked: boolean
+  /** Since when nobody's cluster data speaks of this keeper (D-19). */
+  readonly orphanSince: Millis | null
+  /** Since when others are let through first with a restart, and for which configuration. */
+  readonly turn: { readonly revision: string; readonly since: Millis } | null
+  /** The wish for which the configuration was loaded once more. */
+  readonly reloadedFor: Nonce | null
+  /** PostgreSQL was up, and this keeper has not stopped it since. */
+  readonly wasUp: boolean
   /** Said already, so that it is said once. */
   readonly said: ReadonlyMap<string, string>
 }
@@ -69,6 +80,11 @@ export const emptyMemory: Memory = {
   startedAt: null,
   working: null,
   restartedFor: null,
+  locked: false,
+  orphanSince: null,
+  turn: null,
+  reloadedFor: null,
+  wasUp: false,
   said: new Map(),
 }
 
@@ -133,6 +149,8 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
       return having("rewound")
     case "create-roles":
       return having("roles")
+    case "check-roles":
+      return having("roles-checked")
     case "capture-parameters":
       return having("captured")
     case "wait-recovered":
@@ -143,12 +161,14 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
       return having("sessions-ended")
     case "prove-sync":
       return { ...memory, proved: step.names }
+    case "reload":
+      return step.wish === undefined ? memory : { ...memory, reloadedFor: step.wish }
     case "start":
       return { ...memory, startedAt: now, proved: null }
     case "save-db":
       return step.state.initializing ? { ...memory, again: false } : memory
     case "stop": {
-      const after = { ...memory, startedAt: null }
+      const after = { ...memory, startedAt: null, wasUp: false }
       return step.why === setupEnds
         ? { ...after, done: new Set([...memory.done, "set-up"]) }
         : after
@@ -162,10 +182,10 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
     case "write-config":
     case "prepare":
     case "wait-ready":
-    case "reload":
     case "create-slot":
     case "drop-slot":
     case "certify":
+    case "save-handled":
       return memory
     default:
       return never(step)

@@ -6,6 +6,7 @@
 import { type Millis, millis } from "#base/brand.ts"
 import type { Event } from "#model/events.ts"
 import { type DBUID, generation } from "#model/ids.ts"
+import type { KeeperInfo } from "#model/info.ts"
 import type { ConfigFiles, DBState, Local } from "#model/local.ts"
 import type { Reason, Source, Step } from "#model/step.ts"
 import type { Role, Run } from "./desire.ts"
@@ -19,12 +20,16 @@ export interface World {
   readonly settings: Settings
   readonly memory: Memory
   readonly now: Millis
+  /** What the cluster's keepers publish; null when it was not asked for. */
+  readonly others: readonly KeeperInfo[] | null
 }
 
 /** The keeper cannot go on; `resolve` tells a person what would help. */
 export interface Blocked {
   readonly why: string
   readonly resolve: string
+  /** Part of the ordinary course: waited for without a word. */
+  readonly usual?: true
 }
 
 export interface Outline {

@@ -76,8 +76,12 @@ export const rows: readonly Row[] = [
   row("recovery_target_action", "keeper", { ...recovery, ...restart }),
   row("stolon.revision", "keeper"),
   row("restart_after_crash", "default"),
+  row("max_slot_wal_keep_size", "default", { since: 13 }),
   row("password_encryption", "default"),
   row("wal_retrieve_retry_interval", "default"),
+  row("min_wal_size", "default"),
+  row("max_wal_size", "default"),
+  row("archive_library", "user", { since: 15 }),
   // they must not shrink below the primary's on a standby
   row("max_connections", "user", { ...restart, standbyFloor: true }),
   row("max_worker_processes", "user", { ...restart, standbyFloor: true }),

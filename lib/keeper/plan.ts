@@ -6,11 +6,11 @@
  * between any two is nothing special: the next plan begins where the machine is. Whatever cannot be
  * done is said with the way out (P5), never forced.
  */
-import { type Millis, never } from "#base/brand.ts"
+import { type Millis, millis, never } from "#base/brand.ts"
 import { zeroLsn } from "#base/lsn.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { type Event, event } from "#model/events.ts"
-import type { Certificate } from "#model/info.ts"
+import type { Certificate, KeeperInfo } from "#model/info.ts"
 import type { Local } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
 import { type Desired, type Stopped, desire } from "./desire.ts"
@@ -27,11 +27,13 @@ import {
   stop,
   unmark,
 } from "./outline.ts"
+import { noticed } from "./pause.ts"
 import { planPrimary } from "./primary.ts"
 import { ignoredParameters } from "./render.ts"
 import { planResync } from "./resync.ts"
-import { type Settings, stopEscalation, urgentEscalation } from "./settings.ts"
+import { type Settings, orphanTime, stopEscalation, urgentEscalation } from "./settings.ts"
 import { planStandby } from "./standby.ts"
+import { heed } from "./wishes.ts"
 
 export interface Input {
   /**
@@ -41,6 +43,8 @@ export interface Input {
   readonly view: ClusterData | null
   readonly local: Local
   readonly settings: Settings
+  /** What the cluster's keepers publish, when `asksOthers`; absent when it could not be had. */
+  readonly others?: readonly KeeperInfo[]
 }
 
 export interface Plan {
@@ -57,7 +61,9 @@ export function plan(input: Input, memory: Memory, now: Millis): Plan {
   const { view, local, settings } = input
   const { uid, boot } = settings
   const desired = desire(view, { uid, boot, certificate: local.certificate })
-  const known = about(memory, desired.kind === "run" ? desired.db.uid : memory.db)
+  const mine = about(memory, desired.kind === "run" ? desired.db.uid : memory.db)
+  const orphan = desired.kind === "leave" && desired.orphan
+  const known = orphan ? mine : { ...mine, orphanSince: null }
   const result = outlineFor(desired, input, known, now)
   const save = saveKeeper(input)
   const said = sayOnce(result, desired, input)
@@ -68,7 +74,9 @@ function outlineFor(desired: Desired, input: Input, memory: Memory, now: Millis)
   const { local, settings } = input
   switch (desired.kind) {
     case "leave":
-      return { steps: [], blocked: null, memory, events: [], wake: null }
+      return desired.orphan
+        ? orphaned(desired.why, local, memory, now)
+        : { steps: [], blocked: null, memory, events: [], wake: null }
     case "stopped":
       return {
         steps: stoppedSteps(desired, local, settings),
@@ -77,12 +85,44 @@ function outlineFor(desired: Desired, input: Input, memory: Memory, now: Millis)
         events: [],
         wake: null,
       }
-    case "run":
-      return planRun({ local, want: desired, settings, memory, now })
+    case "run": {
+      const world = noticed({
+        local,
+        want: desired,
+        settings,
+        memory,
+        now,
+        others: input.others ?? null,
+      })
+      return heed(world, planRun(world), input.view)
+    }
     default:
       return never(desired)
   }
 }
+
+/**
+ * D-19: the data's cluster is gone, or was made anew without this keeper. A standby harms nobody; a
+ * primary could go on taking writes that nobody will ever read. It is stopped, nothing is deleted,
+ * and it starts again when cluster data says so. Time counts only while this process watches.
+ */
+function orphaned(why: string, local: Local, memory: Memory, now: Millis): Outline {
+  const since = memory.orphanSince ?? now
+  const due = millis(since + orphanTime)
+  const rest = { memory: { ...memory, orphanSince: since }, events: [] }
+  if (!running(local) || !isPrimary(local)) return { steps: [], blocked: null, wake: null, ...rest }
+  if (now < due) return { steps: [], blocked: null, wake: due, ...rest }
+  const said = `${why} for ${orphanTime / 1000} s: a primary that belongs to no cluster is stopped`
+  return {
+    steps: [stop(said, true)],
+    blocked: { why: said, resolve: "it starts again when cluster data assigns its DB to it" },
+    wake: null,
+    ...rest,
+  }
+}
+
+const isPrimary = ({ server, data }: Local): boolean =>
+  server.kind === "up" ? !server.inRecovery : data.kind === "initialized" && data.role === "master"
 
 /** K2: the keeper belongs to the cluster that the view describes. */
 function saveKeeper({ view, local, settings }: Input): readonly Step[] {
@@ -172,8 +212,9 @@ function sayOnce(
     said.set(key, text)
     news.push(...what)
   }
-  const reason = why === null ? "" : `${why.why}; ${why.resolve}`
-  say("blocked", reason, why === null ? [] : [event("plan.blocked", { ...why })])
+  const loud = why === null || why.usual === true ? null : why
+  const reason = loud === null ? "" : `${loud.why}; ${loud.resolve}`
+  say("blocked", reason, loud === null ? [] : [event("plan.blocked", { ...loud })])
   if (desired.kind === "run") {
     const { local, settings } = input
     const ignored = ignoredParameters({ local, want: desired, settings })

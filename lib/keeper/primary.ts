@@ -27,9 +27,11 @@ import {
   stop,
 } from "./outline.ts"
 import { type Rendered, render, syncNames, temporaryRevision } from "./render.ts"
+import { isLocked, unlock, unlockSteps, unlocking } from "./locked.ts"
+import { restart } from "./restart.ts"
 import { glance } from "./settings.ts"
 import { slotSteps } from "./slots.ts"
-import { startSteps } from "./start.ts"
+import { requestTimeout, startSteps, waitReady } from "./start.ts"
 
 export function planPrimary(world: World): Outline {
   const { local, want } = world
@@ -42,12 +44,16 @@ export function planPrimary(world: World): Outline {
     )
   switch (server.kind) {
     case "down":
+      if (isLocked(world) && data.role === "master") return unlocking(world)
       return fromStopped(world, data.role === "standby")
     case "starting":
-      return outline(world, [waitReady(world)])
+      return unlock(world) ?? outline(world, [waitReady(world)])
     case "up":
       if (server.revision === temporaryRevision)
-        return outline(world, [stop("the temporary configuration has served")])
+        return outline(
+          world,
+          isLocked(world) ? unlockSteps : [stop("the temporary configuration has served")],
+        )
       return server.inRecovery ? promotion(world) : steady(world)
     default:
       return never(server)
@@ -59,11 +65,15 @@ const synchronous = ({ want }: World): boolean => want.db.spec.synchronousReplic
 /** Nobody ever committed to a DB of which nothing was applied yet: nothing can be hidden in it. */
 const guardAtStart = (world: World): Guard =>
   synchronous(world) && world.local.db.generation > 0 ? "restarted" : "none"
-const guardAtPromotion = (world: World): Guard => (synchronous(world) ? "promoted" : "none")
+/**
+ * Without synchronous standbys there is nothing to prove, but still sessions to end, and only the
+ * closed file tells a keeper that was killed meanwhile.
+ */
+const guardAtPromotion: Guard = "promoted"
 
 function fromStopped(world: World, standby: boolean): Outline {
   const signal = standby ? "standby" : "none"
-  const guard = standby ? guardAtPromotion(world) : guardAtStart(world)
+  const guard = standby ? guardAtPromotion : guardAtStart(world)
   const rendered = render(world, guard, signal)
   const then = standby ? promotionSteps(world, rendered) : []
   return startSteps(world, [
@@ -77,7 +87,7 @@ function fromStopped(world: World, standby: boolean): Outline {
 
 /** Still a standby: names and closed rules first, then promote (D-03). */
 function promotion(world: World): Outline {
-  const rendered = render(world, guardAtPromotion(world), "standby")
+  const rendered = render(world, guardAtPromotion, "standby")
   return outline(world, [
     ...configure(world, rendered, requestTimeout(world)),
     ...promotionSteps(world, rendered),
@@ -115,20 +125,33 @@ function steady(world: World): Outline {
   // W8)
   const prove = memory.proved === syncNames(world.want.db) ? [] : proof(world)
   const again = restart(world, rendered)
+  const roles = rolesToCheck(world)
   const steps = [
     ...configure(world, rendered, requestTimeout(world)),
     ...end,
     ...slots.first,
     ...(kept === "promoted" ? [...prove, ...opening(world)] : []),
-    ...again,
+    ...again.steps,
     ...(kept === "promoted" ? [] : prove),
     ...converged(world),
     ...slots.last,
+    ...roles,
   ]
-  const after = housekeeping(restarting(world, again, rendered), steps, kept === "none")
-  const wake = kept === "none" ? after.wake : millis(world.now + glance)
+  const after = housekeeping({ ...world, memory: again.memory }, steps, kept === "none")
+  const wake = kept === "none" ? (again.wake ?? after.wake) : millis(world.now + glance)
   return { ...after, wake, events: [...changeEvents(local, rendered), ...after.events] }
 }
+
+/**
+ * Once a life of the keeper, which is when flags change (D-53). Others do not have to wait for it,
+ * and when it fails a few times a person has to look.
+ */
+const rolesToCheck = ({ memory }: World): readonly Step[] =>
+  memory.done.has("roles") || memory.done.has("roles-checked") || tried(memory) >= rolesTries
+    ? []
+    : [{ kind: "check-roles" }]
+const tried = ({ failures }: World["memory"]): number => failures.get("check-roles") ?? 0
+const rolesTries = 3
 
 const hbaOf = (local: Local): string => local.files?.hba ?? ""
 
@@ -137,7 +160,8 @@ function guardKept(world: World): Guard {
   const { local, want, memory } = world
   const { server } = local
   const guard = guardOf(hbaOf(local))
-  if (!synchronous(world) || guard === "none" || server.kind !== "up") return "none"
+  if (guard === "none" || server.kind !== "up") return "none"
+  if (guard === "restarted" && !synchronous(world)) return "none"
   const loaded = server.revision === render(world, guard, "none").revision
   if (!loaded) return guard
   const names = syncNames(want.db)
@@ -159,23 +183,6 @@ function opening(world: World): readonly Step[] {
     { kind: "reload", revision: open.revision, timeout: requestTimeout(world) },
   ]
 }
-
-/**
- * A parameter needs a restart, and the specification allows it. Once a configuration: what is still
- * pending then, no restart cures.
- */
-export function restart(world: World, rendered: Rendered): readonly Step[] {
-  const { local, want, memory } = world
-  const { server } = local
-  if (server.kind !== "up" || !server.pendingRestart || !want.spec.automaticPgRestart) return []
-  const done = memory.restartedFor === rendered.revision && memory.working !== "stop"
-  if (server.revision !== rendered.revision || done) return []
-  return [stop("a parameter needs a restart", true)]
-}
-
-/** A restart that is under way is not planned a second time. */
-export const restarting = (world: World, steps: readonly Step[], { revision }: Rendered): World =>
-  steps.length === 0 ? world : { ...world, memory: { ...world.memory, restartedFor: revision } }
 
 /**
  * The generation is applied. Clients may still be kept out: Go's leaders count that as converged,
@@ -201,10 +208,3 @@ function sameParameters(a: string, b: string): boolean {
   const names = [...new Set([...old.keys(), ...next.keys()])]
   return names.every((name) => name === "stolon.revision" || old.get(name) === next.get(name))
 }
-
-export const requestTimeout = ({ want }: World): ReturnType<typeof toMillis> =>
-  toMillis(want.spec.requestTimeout)
-export const waitReady = ({ want }: World): Step => ({
-  kind: "wait-ready",
-  timeout: toMillis(want.spec.dbWaitReadyTimeout),
-})

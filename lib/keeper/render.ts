@@ -6,7 +6,7 @@
 import { sortedEntries } from "#base/order.ts"
 import type { DB } from "#model/cluster.ts"
 import { slotOf } from "#model/ids.ts"
-import type { ConfigFiles, Local } from "#model/local.ts"
+import { type ConfigFiles, type Local, type Unfit, formerAutoConf } from "#model/local.ts"
 import type { PITRConfig } from "#model/spec.ts"
 import { type Parameters, formatConf, parseConf } from "./conf.ts"
 import { followConninfo } from "./conninfo.ts"
@@ -75,11 +75,26 @@ export function renderTemporary(scene: Scene, pitr: PITRConfig | null): string {
     ...parameters,
     ...recovery,
     ["listen_addresses", ""] as const,
+    ["unix_socket_permissions", "0700"] as const,
     ["synchronous_standby_names", ""] as const,
+    ...noArchiving(scene.local),
     ["stolon.revision", temporaryRevision] as const,
   ])
-  return `include_if_exists 'postgresql.conf'\n${formatConf(all)}`
+  // what ALTER SYSTEM had set, of an instance that is taken over
+  const former = pitr === null ? `include_if_exists '${formerAutoConf}'\n` : ""
+  return `include_if_exists 'postgresql.conf'\n${former}${formatConf(all)}`
 }
+
+/**
+ * A restored instance would put its new timeline into the archive that it was restored from, where
+ * the next restore follows it. What there is to archive waits for the regular configuration.
+ */
+const noArchiving = ({ binary }: Local): readonly (readonly [string, string])[] => [
+  ["archive_command", ""],
+  ...(refusal("archive_library", "", binary.Maj) === null
+    ? [["archive_library", ""] as const]
+    : []),
+]
 
 interface Ordinary {
   readonly parameters: Parameters
@@ -89,15 +104,16 @@ interface Ordinary {
 /** Everything but recovery: the order of 4.2, later wins. */
 function ordinary(scene: Scene): Ordinary {
   const { local, want } = scene
-  const major = local.binary.Maj
+  const refused = (name: string, value: string): string | null =>
+    refusal(name, value, local.binary.Maj) ?? unfitness(local.unfit, name, value)
   const previous = want.db.spec.includePreviousConfig ? local.db.initPGParameters : null
   const result = new Map<string, string>()
   const ignored: Ignored[] = []
   // what the instance had before is nobody's mistake: dropped without a word
   for (const [name, value] of sortedEntries(previous ?? new Map<string, string>()))
-    if (refusal(name, value, major) === null) put(result, name, value)
+    if (refused(name, value) === null) put(result, name, value)
   for (const [name, value] of sortedEntries(want.db.spec.pgParameters)) {
-    const why = refusal(name, value, major)
+    const why = refused(name, value) ?? overruled(scene, name)
     if (why === null) put(result, name, value)
     else ignored.push({ name, why })
   }
@@ -106,6 +122,20 @@ function ordinary(scene: Scene): Ordinary {
   for (const [name, value] of standbyFloors(scene, result)) result.set(name, value)
   return { parameters: result, ignored }
 }
+
+/** A promise stands above a wish (D-06). */
+const overruled = ({ want }: Scene, name: string): string | null =>
+  want.db.spec.synchronousReplication && name.toLowerCase() === "restart_after_crash"
+    ? "synchronous replication needs it off: commits that hung at a crash must not become visible"
+    : null
+
+/** Why PostgreSQL would not start with it, as far as it said. */
+const unfitness = (all: readonly Unfit[], name: string, value: string): string | null =>
+  all.find(
+    (unfit) =>
+      unfit.name.toLowerCase() === name.toLowerCase() &&
+      (unfit.line === null || `${unfit.line}\n` === formatConf(new Map([[unfit.name, value]]))),
+  )?.why ?? null
 
 /** What of the specification is left out. */
 export const ignoredParameters = (scene: Scene): readonly Ignored[] => ordinary(scene).ignored
@@ -117,9 +147,11 @@ function put(result: Map<string, string>, name: string, value: string): void {
   result.set(rowOf(name)?.name ?? name, value)
 }
 
-function* defaults({ local, want, settings }: Scene): Iterable<readonly [string, string]> {
-  // D-06: a crashed synchronous primary must come back through the keeper, with its guard
-  if (want.db.spec.synchronousReplication) yield ["restart_after_crash", "off"]
+function* defaults({ local, settings }: Scene): Iterable<readonly [string, string]> {
+  // D-37: a slot whose standby is gone may not fill the disk; half of it is for nobody's sake
+  if (local.binary.Maj >= 13 && local.diskBytes !== null)
+    yield ["max_slot_wal_keep_size", `${Math.max(1, Math.floor(local.diskBytes / 2 ** 31))}GB`]
+  yield* walSizes(local)
   // a standby whose primary was away for a moment is back at once, not after PostgreSQL's 5 s
   yield ["wal_retrieve_retry_interval", "500ms"]
   const scram = [settings.superuser, settings.replication].some(
@@ -128,11 +160,31 @@ function* defaults({ local, want, settings }: Scene): Iterable<readonly [string,
   if (scram && local.binary.Maj < 14) yield ["password_encryption", "scram-sha-256"]
 }
 
+/**
+ * PostgreSQL does not start with less room than two segments, and its defaults are meant for
+ * segments of 16 MiB: what initdb writes for others, for when nobody asks for anything (D-39).
+ */
+function* walSizes(local: Local): Iterable<readonly [string, string]> {
+  const { walSegmentBytes: bytes } = local
+  const current = currentConf(local)
+  for (const { name, segments, standard } of walSizeDefaults) {
+    const before = current.get(name)
+    if (bytes === null && before !== undefined) yield [name, before]
+    if (bytes !== null && 2 * bytes > standard) yield [name, `${(segments * bytes) / 2 ** 20}MB`]
+  }
+}
+const walSizeDefaults = [
+  { name: "min_wal_size", segments: 5, standard: 80 * 2 ** 20 },
+  { name: "max_wal_size", segments: 64, standard: 2 ** 30 },
+] as const
+
 function* managed(scene: Scene, asked: Parameters): Iterable<readonly [string, string]> {
   const { local, want, settings } = scene
   yield ["unix_socket_directories", settings.socketDirectory]
   yield ["wal_level", asked.get("wal_level") === "logical" ? "logical" : "replica"]
   yield ["hot_standby", "on"]
+  // D-06: a crashed synchronous primary must come back through the keeper, with its guard
+  if (want.db.spec.synchronousReplication) yield ["restart_after_crash", "off"]
   if (local.binary.Maj >= 13) yield ["wal_keep_size", asked.get("wal_keep_size") ?? "128"]
   else yield ["wal_keep_segments", String(Math.max(8, integer(asked.get("wal_keep_segments"))))]
   yield ["listen_addresses", settings.listenAddress]
@@ -154,7 +206,7 @@ function slotsMax({ local, want }: Scene, asked: Parameters): number {
     want.db.spec.maxStandbys + (want.spec.additionalMasterReplicationSlots?.length ?? 0)
   const there =
     local.server.kind === "up"
-      ? local.server.slots.length
+      ? local.server.slotsUsed
       : integer(currentConf(local).get("max_replication_slots"))
   return Math.max(wanted, there, integer(asked.get("max_replication_slots")))
 }
@@ -176,25 +228,35 @@ export function syncNames({ spec }: DB): string {
 
 /**
  * On a standby these never shrink while it may still have to replay what a primary with more of
- * them wrote: it would stop, or refuse to start (D-46). What the primary reports is what stands in
- * its files, not what it runs with, so a standby keeps what its own file has. A primary takes the
- * specification's value.
+ * them wrote: it would stop, or refuse to start (D-46). pg_control tells what the replayed WAL
+ * demands, so a standby goes lower only after its primary was restarted with less. While that is
+ * not known, it keeps what its own file has. A primary takes the specification's value.
  */
 function* standbyFloors(scene: Scene, wanted: Parameters): Iterable<readonly [string, string]> {
   const { local, want } = scene
   const { role } = want
   if (role.kind === "primary") return
-  const reported =
-    role.kind === "internal" ? role.followed.status.pgParameters : new Map<string, string>()
   const current = currentConf(local)
+  const least = (name: string): number =>
+    local.floors?.get(name) ?? Math.max(integer(current.get(name)), defaultFloors.get(name) ?? 0)
   for (const { name, standbyFloor } of rows) {
     if (!standbyFloor) continue
-    const least = Math.max(integer(reported.get(name)), integer(current.get(name)))
     const value = wanted.get(name)
-    if (least > integer(value) && (value === undefined || integer(value) > 0))
-      yield [name, String(least)]
+    const has = value === undefined ? (defaultFloors.get(name) ?? 0) : integer(value)
+    // what is no number is not ours to judge
+    if (least(name) > has && (value === undefined || has > 0 || value === "0"))
+      yield [name, String(least(name))]
   }
 }
+
+/** What a server has that was told nothing; the same in every version that we run. */
+const defaultFloors: ReadonlyMap<string, number> = new Map([
+  ["max_connections", 100],
+  ["max_worker_processes", 8],
+  ["max_wal_senders", 10],
+  ["max_prepared_transactions", 0],
+  ["max_locks_per_transaction", 64],
+])
 
 /**
  * Recovery of the role itself, reference 4.3. A primary has none, also while it is still to be

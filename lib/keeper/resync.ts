@@ -12,6 +12,7 @@
 import { never } from "#base/brand.ts"
 import { zeroLsn } from "#base/lsn.ts"
 import { type DB, type DBStatus } from "#model/cluster.ts"
+import { event } from "#model/events.ts"
 import { slotOf } from "#model/ids.ts"
 import type { Step, StepKind } from "#model/step.ts"
 import { type Whole, forkOf, isTwin, judge } from "./branch.ts"
@@ -30,7 +31,7 @@ import {
   unmark,
   waiting,
 } from "./outline.ts"
-import { settleTime } from "./settings.ts"
+import { settleTime, slotTime } from "./settings.ts"
 
 export function planResync(world: World): Outline {
   const { local, want } = world
@@ -50,8 +51,10 @@ export function planResync(world: World): Outline {
   const chosen: World = { ...world, memory: { ...world.memory, path } }
   switch (path) {
     case "undecided":
-    case "clone":
-      return clone(chosen, followed)
+    case "clone": {
+      const way = clone(chosen, followed)
+      return { ...way, events: [...rewindNews(world), ...way.events] }
+    }
     case "follow":
       return outline(chosen, saveDB(chosen, fresh(want.db.uid, false, null)))
     case "rewind":
@@ -75,8 +78,10 @@ const reachable = ({ memory }: World, { status }: DB, step: StepKind): boolean =
 function choose(world: World, followed: DB): Path | Outline {
   const { local, want, memory, now } = world
   const { data, mark } = local
+  if (want.db.spec.freshCopy !== "") return "clone"
+  // of a directory that was lost since, what was rewound is lost with it
   const begun = memory.path === "rewind" && (mark === null || mark.kind === "rewind")
-  if (begun) return "rewind"
+  if (begun && data.kind === "initialized") return "rewind"
   if (memory.path === "clone") return "clone"
   if (mark !== null || local.db.initializing || data.kind !== "initialized") return "clone"
   const verdict = memory.again ? "off" : judge(data, followed.status)
@@ -92,14 +97,33 @@ function choose(world: World, followed: DB): Path | Outline {
 const settled = ({ generation, status }: DB): boolean =>
   status.healthy && status.currentGeneration === generation
 
-function rewindable({ local, want }: World, data: Whole): boolean {
-  const { control } = data
-  if (!want.db.spec.usePgrewind || control === null || want.role.kind !== "internal") return false
-  if (want.role.followed.status.systemdID !== data.systemID) return false
-  if (isTwin(control, want.role.followed.status)) return false // "no rewind required", it would say
-  if (!control.checksums && !control.walLogHints) return false
-  // before 13 pg_rewind does not recover a crashed target itself (D-52)
-  return local.binary.Maj >= 13 || control.state.startsWith("shut down")
+const rewindable = (world: World, data: Whole): boolean =>
+  world.want.db.spec.usePgrewind && rewindRefusal(world, data) === null
+
+/** Why pg_rewind is not to be used on this data, in words for people; null when it may be. */
+function rewindRefusal({ local, want }: World, { control, systemID }: Whole): string | null {
+  if (control === null) return "pg_control cannot be read"
+  if (want.role.kind !== "internal") return "it follows nobody of the cluster"
+  const { status, spec } = want.role.followed
+  if (status.systemdID !== systemID) return "the data is of another system"
+  if (isTwin(control, status)) return "pg_rewind cannot tell the two histories apart"
+  if (!control.checksums && !control.walLogHints)
+    return "the data was written without checksums and without wal_log_hints"
+  const { Maj } = local.binary
+  if (Maj < 14 && spec.role === "standby")
+    return "before PostgreSQL 14 pg_rewind takes no standby as its source"
+  return Maj < 13 && !control.state.startsWith("shut down")
+    ? "before PostgreSQL 13 pg_rewind does not recover a crashed server"
+    : null
+}
+
+/** Said when the way is chosen, once: who switched usePgrewind on wants to know. */
+function rewindNews(world: World): Outline["events"] {
+  const { local, want, memory } = world
+  const first = memory.path === "undecided" && local.data.kind === "initialized"
+  if (!first || !want.db.spec.usePgrewind || local.mark !== null) return []
+  const why = local.data.kind === "initialized" ? rewindRefusal(world, local.data) : null
+  return why === null ? [] : [event("rewind.impossible", { why })]
 }
 
 function rewind(world: World, followed: DB): Outline {
@@ -134,16 +158,38 @@ function clone(world: World, followed: DB): Outline {
   const from = sourceOf(want.role)
   if (!whole && (from === null || !reachable(world, followed, "clone")))
     return unreachable(world, followed)
+  const what = `DB ${followed.uid} has not made the slot of ${uid} yet`
+  const early = memory.working === null && waitedFor(memory, what, world.now) < slotTime
+  if (!whole && early && !settled(followed))
+    return quietly(waiting(world, what, slotTime, "it is tried anyway after a while"))
   const copy: readonly Step[] =
     whole || from === null ? [] : [{ kind: "clone", from, slot: slotOf(uid) }]
   return outline(world, [
     ...saveDB(world, fresh(uid, true, null)),
+    ...(whole ? [] : discardOld(world)),
     ...copy,
     ...installSide(world),
     { kind: "save-db", state: fresh(uid, false, null) },
     unmark,
   ])
 }
+
+/**
+ * `ctl reclone --discard-old`: the old copy makes room before the new one is begun. Marked first,
+ * so that nobody takes what a crash leaves of it for data (N3); planned only with the source
+ * healthy.
+ */
+function discardOld({ want, local }: World): readonly Step[] {
+  if (want.db.spec.freshCopy !== "discard" || local.data.kind === "missing") return []
+  return [
+    { kind: "mark", mark: { kind: "setup", db: want.db.uid } },
+    { kind: "discard-data", reason: "an operator needs its space for the fresh copy" },
+    unmark,
+  ]
+}
+
+const quietly = (wait: Outline): Outline =>
+  wait.blocked === null ? wait : { ...wait, blocked: { ...wait.blocked, usual: true } }
 
 const unreachable = (world: World, followed: DB): Outline =>
   blocked(

@@ -37,12 +37,22 @@ export interface Settings {
  */
 export const settleTime: Millis = millis(10_000)
 /**
+ * The same for a copy, which would only fail without its slot (D-59): a Go primary and a Go leader
+ * take a few of their rounds to say that it is there.
+ */
+export const slotTime: Millis = millis(30_000)
+/**
  * How long a standby that was not freshly copied may be up without streaming before it counts as
  * diverged.
  */
 export const streamTime: Millis = millis(30_000)
 /** How long the replacement must have done well before what it replaced is removed (N3). */
 export const asideTime: Millis = millis(300_000)
+/**
+ * How long a primary goes on while no cluster data speaks of its keeper: long enough for an
+ * operator who writes them anew (T17).
+ */
+export const orphanTime: Millis = millis(60_000)
 /** PostgreSQL that ends right after its start is not started again sooner. */
 export const restartPause: Millis = millis(1_000)
 /** From a fast stop to force. */

@@ -20,14 +20,7 @@ import {
   stop,
   waiting,
 } from "./outline.ts"
-import {
-  changeEvents,
-  converged,
-  requestTimeout,
-  restart,
-  restarting,
-  waitReady,
-} from "./primary.ts"
+import { changeEvents, converged } from "./primary.ts"
 import {
   type Rendered,
   currentConf,
@@ -36,10 +29,11 @@ import {
   temporaryRevision,
 } from "./render.ts"
 import { parseConf } from "./conf.ts"
+import { restart } from "./restart.ts"
 import { makeRoom, planResync } from "./resync.ts"
 import { glance, settleTime, streamTime } from "./settings.ts"
 import { slotSteps } from "./slots.ts"
-import { startSteps } from "./start.ts"
+import { requestTimeout, startSteps, waitReady } from "./start.ts"
 
 export function planStandby(world: World): Outline {
   const { local, want } = world
@@ -79,6 +73,13 @@ export function planStandby(world: World): Outline {
 function starting(world: World, rendered: Rendered): Outline {
   if (!sameFiles(world.local.files, rendered.files))
     return outline(world, [stop("the configuration of a starting standby changed")])
+  const { server } = world.local
+  if (server.kind === "starting" && server.refused === true)
+    return blocked(
+      world,
+      `PostgreSQL does not accept the superuser of the flags: ${server.why}`,
+      "start the primary's keeper with the same flags; it sets the password, and it arrives here",
+    )
   const applied = world.local.db.generation === 0 ? [] : converged(world)
   return outline(world, [...applied, waitReady(world)])
 }
@@ -96,9 +97,10 @@ function up(world: World, rendered: Rendered): Outline {
     change.length === 0 && local.db.generation === 0 && want.role.kind === "internal" && !streaming
   if (unproven && world.memory.path !== "clone") return unverified(world)
   if (unproven && leftHistory(world)) return redo(world, "clone")
-  const steps = [...change, ...slots.first, ...again, ...converged(world), ...slots.last]
-  const done = housekeeping(restarting(world, again, rendered), steps, streaming)
-  return { ...done, events: [...changeEvents(local, rendered), ...done.events] }
+  const steps = [...change, ...slots.first, ...again.steps, ...converged(world), ...slots.last]
+  const done = housekeeping({ ...world, memory: again.memory }, steps, streaming)
+  const wake = again.wake ?? done.wake
+  return { ...done, wake, events: [...changeEvents(local, rendered), ...done.events] }
 }
 
 /**

@@ -19,6 +19,7 @@ import {
   int,
   list,
   maybe,
+  named,
   nullableList,
   omit,
   position,
@@ -40,7 +41,9 @@ import type {
   Nonce,
   ProxyUID,
 } from "./ids.ts"
+import { goUint } from "./go-type.ts"
 import { isObject, parseJson, printJson } from "./json.ts"
+import { Pause, Wishes } from "./wish.ts"
 import { ArchiveRecoverySettings, NewConfig, PITRConfig, Spec, StandbySettings } from "./spec.ts"
 import type { Time } from "#base/brand.ts"
 
@@ -50,18 +53,26 @@ export const FailoverRequest = struct({
   keeper: omit(id<KeeperUID>(), "the keeper to promote; empty lets the leader choose"),
 })
 
-export const ClusterStatus = struct({
-  currentGeneration: omit(count<Generation>()),
-  phase: omit(word("initializing", "normal")),
-  master: omit(id<DBUID>()),
-  // extensions (protocol part 8); a Go leader drops them, the rules of part 3 say why that is
-  // harmless
-  primaryEpoch: omit(id<Epoch>(), "new with every promotion and reinstatement"),
-  primaryRevoked: omit(flag, "W1: the primary may not acknowledge writes any more"),
-  electable: maybe(list(id<DBUID>()), "O3: DBs that may be promoted"),
-  writer: omit(id<Nonce>(), "W5: marks the last write"),
-  failoverRequest: maybe(FailoverRequest),
-})
+export const ClusterStatus = struct(
+  {
+    currentGeneration: omit(count<Generation>()),
+    phase: omit(named("cluster.ClusterPhase", word("initializing", "normal"))),
+    master: omit(id<DBUID>()),
+    // extensions (protocol part 8); a Go leader drops them, the rules of part 3 say why that is
+    // harmless
+    primaryEpoch: omit(id<Epoch>(), "new with every promotion and reinstatement"),
+    primaryRevoked: omit(flag, "W1: the primary may not acknowledge writes any more"),
+    electable: maybe(list(id<DBUID>()), "O3: DBs that may be promoted"),
+    writer: omit(id<Nonce>(), "W5: marks the last write"),
+    predecessor: omit(
+      id<DBUID>(),
+      "the primary before; nothing was acknowledged since, so it may take its place again (W7)",
+    ),
+    failoverRequest: maybe(FailoverRequest),
+    paused: maybe(Pause, "no automatic failover, and keepers leave PostgreSQL as it is"),
+  },
+  "cluster.ClusterStatus",
+)
 const clusterFields = {
   uid: omit(id<ClusterUID>()),
   generation: omit(count<Generation>()),
@@ -69,98 +80,133 @@ const clusterFields = {
   spec: always(Spec),
   status: always(ClusterStatus),
 }
-export const Cluster = struct(clusterFields)
+export const Cluster = struct(clusterFields, "cluster.Cluster")
 
 export const BinaryVersion = struct({ Maj: always(int), Min: always(int) })
-export const KeeperStatus = struct({
-  healthy: omit(flag),
-  lastHealthyTime: always(time),
-  bootUUID: omit(id<BootUUID>()),
-  postgresBinaryVersion: always(BinaryVersion),
-  forceFail: omit(flag),
-  canBeMaster: maybe(flag),
-  canBeSynchronousReplica: maybe(flag),
-})
-export const Keeper = struct({
-  uid: omit(id<KeeperUID>()),
-  generation: omit(count<Generation>()),
-  changeTime: always(time),
-  spec: always(struct({})),
-  status: always(KeeperStatus),
-})
+export const KeeperStatus = struct(
+  {
+    healthy: omit(flag),
+    lastHealthyTime: always(time),
+    bootUUID: omit(id<BootUUID>()),
+    postgresBinaryVersion: always(BinaryVersion),
+    forceFail: omit(flag),
+    canBeMaster: maybe(flag),
+    canBeSynchronousReplica: maybe(flag),
+    // extensions; a Go leader drops them
+    paused: maybe(Pause, "this keeper leaves PostgreSQL as it is"),
+    wishes: maybe(Wishes),
+  },
+  "cluster.KeeperStatus",
+)
+export const Keeper = struct(
+  {
+    uid: omit(id<KeeperUID>()),
+    generation: omit(count<Generation>()),
+    changeTime: always(time),
+    spec: always(struct({})),
+    status: always(KeeperStatus),
+  },
+  "cluster.Keeper",
+)
 
-export const FollowConfig = struct({
-  type: omit(word("internal", "external")),
-  dbuid: omit(id<DBUID>()),
-  standbySettings: maybe(StandbySettings),
-  archiveRecoverySettings: maybe(ArchiveRecoverySettings),
-})
-export const DBSpec = struct({
-  keeperUID: omit(id<KeeperUID>()),
-  requestTimeout: always(span),
-  maxStandbys: omit(uint(16)),
-  synchronousReplication: omit(flag),
-  usePgrewind: omit(flag),
-  additionalWalSenders: always(uint(16)),
-  additionalReplicationSlots: always(nullableList(text)),
-  initMode: omit(word("none", "existing", "new", "pitr", "resync")),
-  newConfig: maybe(NewConfig),
-  pitrConfig: maybe(PITRConfig),
-  pgParameters: omit(dictionary<string, string>(text)),
-  pgHBA: always(nullableList(text)),
-  role: omit(word("master", "standby", "undefined")),
-  followConfig: maybe(FollowConfig),
-  followers: always(nullableList(id<DBUID>())),
-  includePreviousConfig: omit(flag),
-  synchronousStandbys: always(nullableList(id<DBUID>())),
-  externalSynchronousStandbys: always(nullableList(text)),
-})
-export const TimelineHistory = struct({
-  timelineID: omit(uint(64)),
-  switchPoint: omit(position),
-  reason: omit(text),
-})
-export const DBStatus = struct({
-  healthy: omit(flag),
-  currentGeneration: omit(count<Generation>()),
-  listenAddress: omit(text),
-  port: omit(text),
-  systemdID: omit(text),
-  timelineID: omit(uint(64)),
-  xLogPos: omit(position),
-  timelinesHistory: omit(list(TimelineHistory)),
-  pgParameters: omit(dictionary<string, string>(text)),
-  synchronousStandbys: always(nullableList(id<DBUID>())),
-  olderWalFile: omit(text),
-})
-export const DB = struct({
-  uid: omit(id<DBUID>()),
-  generation: omit(count<Generation>()),
-  changeTime: always(time),
-  spec: always(DBSpec),
-  status: always(DBStatus),
-})
+export const FollowConfig = struct(
+  {
+    type: omit(named("cluster.FollowType", word("internal", "external"))),
+    dbuid: omit(id<DBUID>()),
+    standbySettings: maybe(StandbySettings),
+    archiveRecoverySettings: maybe(ArchiveRecoverySettings),
+  },
+  "cluster.FollowConfig",
+)
+export const DBSpec = struct(
+  {
+    keeperUID: omit(id<KeeperUID>()),
+    requestTimeout: always(span),
+    maxStandbys: omit(uint(16)),
+    synchronousReplication: omit(flag),
+    usePgrewind: omit(flag),
+    additionalWalSenders: always(uint(16)),
+    additionalReplicationSlots: always(nullableList(text)),
+    initMode: omit(named("cluster.DBInitMode", word("none", "existing", "new", "pitr", "resync"))),
+    newConfig: maybe(NewConfig),
+    pitrConfig: maybe(PITRConfig),
+    pgParameters: omit(dictionary<string, string>(text)),
+    pgHBA: always(nullableList(text)),
+    role: omit(named("common.Role", word("master", "standby", "undefined"))),
+    followConfig: maybe(FollowConfig),
+    followers: always(nullableList(id<DBUID>())),
+    includePreviousConfig: omit(flag),
+    synchronousStandbys: always(nullableList(id<DBUID>())),
+    externalSynchronousStandbys: always(nullableList(text)),
+    // extension; Go never sees it, and without it the old copy may be followed or rewound (G8)
+    freshCopy: omit(word("keep", "discard"), "copy afresh; what becomes of the old copy first"),
+  },
+  "cluster.DBSpec",
+)
+export const TimelineHistory = struct(
+  {
+    timelineID: omit(uint(64)),
+    switchPoint: omit(position),
+    reason: omit(text),
+  },
+  "cluster.PostgresTimelineHistory",
+)
+export const DBStatus = struct(
+  {
+    healthy: omit(flag),
+    currentGeneration: omit(count<Generation>()),
+    listenAddress: omit(text),
+    port: omit(text),
+    systemdID: omit(text),
+    timelineID: omit(uint(64)),
+    xLogPos: omit(position),
+    timelinesHistory: omit(list(TimelineHistory)),
+    pgParameters: omit(dictionary<string, string>(text)),
+    synchronousStandbys: always(nullableList(id<DBUID>())),
+    olderWalFile: omit(text),
+  },
+  "cluster.DBStatus",
+)
+export const DB = struct(
+  {
+    uid: omit(id<DBUID>()),
+    generation: omit(count<Generation>()),
+    changeTime: always(time),
+    spec: always(DBSpec),
+    status: always(DBStatus),
+  },
+  "cluster.DB",
+)
 
-export const ProxySpec = struct({
-  masterDbUid: omit(id<DBUID>()),
-  enabledProxies: omit(list(id<ProxyUID>())),
-})
-export const Proxy = struct({
-  uid: omit(text),
-  generation: omit(count<Generation>()),
-  changeTime: always(time),
-  spec: always(ProxySpec),
-  status: always(struct({})),
-})
+export const ProxySpec = struct(
+  {
+    masterDbUid: omit(id<DBUID>()),
+    enabledProxies: omit(list(id<ProxyUID>())),
+  },
+  "cluster.ProxySpec",
+)
+export const Proxy = struct(
+  {
+    uid: omit(text),
+    generation: omit(count<Generation>()),
+    changeTime: always(time),
+    spec: always(ProxySpec),
+    status: always(struct({})),
+  },
+  "cluster.Proxy",
+)
 
-export const ClusterData = struct({
-  formatVersion: always(int),
-  changeTime: always(time),
-  cluster: always(Cluster),
-  keepers: always(dictionary<KeeperUID, Keeper>(Keeper)),
-  dbs: always(dictionary<DBUID, DB>(DB)),
-  proxy: always(Proxy),
-})
+export const ClusterData = struct(
+  {
+    formatVersion: always({ ...int, go: goUint(64) }),
+    changeTime: always(time),
+    cluster: always(Cluster),
+    keepers: always(named("cluster.Keepers", dictionary<KeeperUID, Keeper>(Keeper))),
+    dbs: always(named("cluster.DBs", dictionary<DBUID, DB>(DB))),
+    proxy: always(Proxy),
+  },
+  "cluster.ClusterData",
+)
 
 export type ClusterData = Value<typeof ClusterData>
 export type Cluster = Value<typeof Cluster>
@@ -188,11 +234,33 @@ export class FormatError extends DocumentError {}
 export function decodeClusterData(source: string): ClusterData | null {
   const json = parseJson(source)
   if (json === null) return null
-  refuseMissing(json)
+  const [missing] = missingParts(json)
+  if (missing !== undefined) throw new DocumentError(missing, "is missing or null")
   return decodeJson(ClusterData, json)
 }
 
-function refuseMissing(json: Json): void {
+/** Parts that may be null for Go's stolonctl, though not for its components. */
+const replaceable = ["keepers", "dbs", "proxy"] as const
+export type Part = (typeof replaceable)[number]
+
+/**
+ * The same for the go dialect, which can repair a document that lacks keepers, dbs or proxy; the
+ * cluster and its specification must be there.
+ */
+export function decodeLoosely(source: string): {
+  readonly data: ClusterData
+  readonly missing: readonly Part[]
+} {
+  const json = parseJson(source)
+  const parts = missingParts(json)
+  const missing = replaceable.filter((part) => parts.includes(part))
+  if (missing.length < parts.length) throw new DocumentError(parts[0] ?? "", "is missing or null")
+  const filler = Object.fromEntries(missing.map((part) => [part, {}]))
+  return { data: decodeJson(ClusterData, { ...(isObject(json) ? json : {}), ...filler }), missing }
+}
+
+/** The paths that every component needs and that are not there, in the order of the document. */
+export function missingParts(json: Json): readonly string[] {
   if (!isObject(json)) throw new DocumentError("", "expected an object")
   const get = (object: Json | undefined, key: string): Json | undefined =>
     object !== undefined && isObject(object)
@@ -208,12 +276,9 @@ function refuseMissing(json: Json): void {
   const needed: readonly [string, Json | undefined][] = [
     ["cluster", cluster],
     ["cluster.spec", get(cluster, "spec")],
-    ["keepers", get(json, "keepers")],
-    ["dbs", get(json, "dbs")],
-    ["proxy", get(json, "proxy")],
+    ...replaceable.map((part): [string, Json | undefined] => [part, get(json, part)]),
   ]
-  for (const [path, value] of needed)
-    if (value === undefined || value === null) throw new DocumentError(path, "is missing or null")
+  return needed.filter(([, value]) => value === undefined || value === null).map(([path]) => path)
 }
 
 export const encodeClusterData = (data: ClusterData): string => printJson(ClusterData.encode(data))

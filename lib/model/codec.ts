@@ -17,6 +17,18 @@ import { type Duration, DurationError, formatDuration, parseDuration } from "#ba
 import type { Time } from "#base/brand.ts"
 import { byText } from "#base/order.ts"
 import {
+  type GoField,
+  type GoType,
+  goBool,
+  goDuration,
+  goInt,
+  goMap,
+  goSlice,
+  goText,
+  goTime,
+  goUint,
+} from "./go-type.ts"
+import {
   ExactNumber,
   type Json,
   type JsonObject,
@@ -25,6 +37,7 @@ import {
   parseJson,
   printJson,
 } from "./json.ts"
+import { pathOf, shown } from "./issue.ts"
 
 /** A schema for one JSON value, and the way back. `zero` decides what "omit" leaves out. */
 export interface Kind<T> {
@@ -33,7 +46,15 @@ export interface Kind<T> {
   /** Go's zero value; what an absent or null key decodes to. Undefined: the key must be there. */
   readonly zero: { readonly value: T } | null
   readonly isZero: (value: T) => boolean
+  /** For messages in Go's words. */
+  readonly go: GoType
 }
+
+/** The same values under a name that Go's messages show. */
+export const named = <K extends { readonly go: GoType }>(name: string, kind: K): K => ({
+  ...kind,
+  go: { ...kind.go, name },
+})
 
 /** A field of a struct: its kind, and whether Go leaves its zero value out. */
 export interface Field<T, Absent extends boolean = false> {
@@ -89,34 +110,41 @@ const simple = <T>(
   schema: v.GenericSchema<unknown, T>,
   zero: T,
   encode: (value: T) => Json,
+  go: GoType,
 ): Kind<T> => ({
   schema,
   encode,
+  go,
   zero: { value: zero },
   isZero: (value) => value === zero,
 })
 
-export const text: Kind<string> = simple(v.string("expected a string"), "", (s) => s)
+export const text: Kind<string> = simple(v.string("expected a string"), "", (s) => s, goText)
 /** Text of a closed set; "" is Go's zero and stands for "not set". */
 export const word = <const W extends string>(...words: readonly W[]): Kind<W | ""> =>
-  simple(v.picklist(["", ...words], `expected one of ${words.join(", ")}`), "", (s) => s)
+  simple(v.picklist(["", ...words], `expected one of ${words.join(", ")}`), "", (s) => s, goText)
 // brands are minted here
 export const id = <B extends string>(): Kind<B> => text as unknown as Kind<B>
-export const flag: Kind<boolean> = simple(v.boolean("expected true or false"), false, (b) => b)
+export const flag: Kind<boolean> = simple(
+  v.boolean("expected true or false"),
+  false,
+  (b) => b,
+  goBool,
+)
 export const uint = (bits: 16 | 32 | 64): Kind<number> =>
-  integer(0, bits === 64 ? Number.MAX_SAFE_INTEGER : 2 ** bits - 1)
-export const int: Kind<number> = integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+  integer(0, bits === 64 ? Number.MAX_SAFE_INTEGER : 2 ** bits - 1, goUint(bits))
+export const int: Kind<number> = integer(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, goInt)
 // brands are minted here
 export const count = <B extends number>(): Kind<B> => int as unknown as Kind<B>
 
-function integer(min: number, max: number): Kind<number> {
+function integer(min: number, max: number, go: GoType): Kind<number> {
   const schema = v.pipe(
     v.number(`expected an integer`),
     v.integer(`expected an integer`),
     v.minValue(min, `must be at least ${min}`),
     v.maxValue(max, `must be at most ${max}`),
   )
-  return simple(schema as v.GenericSchema<unknown, number>, 0, (n) => n)
+  return simple(schema as v.GenericSchema<unknown, number>, 0, (n) => n, go)
 }
 
 /** Unsigned 64 bits, exact. */
@@ -129,6 +157,7 @@ export const position: Kind<LSN> = simple(
   ) as v.GenericSchema<unknown, LSN>,
   0n as LSN,
   (n) => n,
+  goUint(64),
 )
 
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
@@ -141,16 +170,18 @@ export const time: Kind<Time> = {
     ) as unknown as v.GenericSchema<unknown, Time>,
     zeroTime,
     (t) => t,
+    goTime,
   ),
 }
 
-/** Go's duration text. An unquoted 0 is accepted, as Go does (2.4). */
+/** Go's duration text. An unquoted 0 or -0 is accepted, as Go does (2.4). */
 export const span: Kind<Duration> = simple(
   v.pipe(
-    v.union([v.string(), v.literal(0)], 'expected a duration such as "10s"'),
+    v.union([v.string(), v.literal(0), minusZero()], 'expected a duration such as "10s"'),
     v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const { value } = dataset
       try {
-        return parseDuration(String(dataset.value))
+        return parseDuration(typeof value === "string" ? value : "0")
       } catch (error) {
         if (!(error instanceof DurationError)) throw error
         addIssue({ message: error.message })
@@ -160,7 +191,12 @@ export const span: Kind<Duration> = simple(
   ) as v.GenericSchema<unknown, Duration>,
   0n as Duration,
   formatDuration,
+  goDuration,
 )
+
+function minusZero(): v.GenericSchema<ExactNumber> {
+  return v.custom<ExactNumber>((x) => x instanceof ExactNumber && x.text === "-0")
+}
 
 /** A Go slice; empty when absent. A null inside decodes as the element's zero, as in Go. */
 export function list<T>(item: Kind<T>): Kind<readonly T[]> {
@@ -170,6 +206,7 @@ export function list<T>(item: Kind<T>): Kind<readonly T[]> {
     encode: (items) => items.map(item.encode),
     zero: { value: [] },
     isZero: (items) => items.length === 0,
+    go: goSlice(item.go),
   }
 }
 /** A Go slice that tells nil (null) from empty ([]). */
@@ -182,6 +219,7 @@ export function nullable<T>(kind: Kind<T>): Kind<T | null> {
     encode: (value) => (value === null ? null : kind.encode(value)),
     zero: { value: null },
     isZero: (value) => value === null,
+    go: kind.go,
   }
 }
 
@@ -203,6 +241,7 @@ export function dictionary<K extends string, T>(item: Kind<T>): Kind<ReadonlyMap
       ),
     zero: { value: new Map() },
     isZero: (map) => map.size === 0,
+    go: goMap(item.go),
   }
 }
 
@@ -229,7 +268,8 @@ interface Unknowns {
   readonly [unknownKeys]?: JsonObject
 }
 
-export function struct<const F extends Fields>(fields: F): Struct<F> {
+/** `goName`: what Go calls it, with its package. */
+export function struct<const F extends Fields>(fields: F, goName = ""): Struct<F> {
   const names = Object.keys(fields)
   const canonical = new Map(names.map((name) => [name.toLowerCase(), name]))
   const entries = Object.fromEntries(
@@ -260,8 +300,17 @@ export function struct<const F extends Fields>(fields: F): Struct<F> {
     encode: (value) => encodeStruct(fields, value),
     zero: empty.success ? { value: empty.output as StructOf<F> } : null,
     isZero: () => false, // Go never omits a struct
+    go: { kind: "struct", name: goName, fields: goFields(fields) },
   }
 }
+
+const goFields = (fields: Fields): ReadonlyMap<string, GoField> =>
+  new Map(
+    Object.entries(fields).map(([name, { kind, optional }]) => [
+      name,
+      { type: kind.go, pointer: optional || kind.zero?.value === null },
+    ]),
+  )
 
 function canonicalKeys(
   object: JsonObject,
@@ -316,37 +365,6 @@ export function decodeJson<T>(kind: Kind<T>, json: Json): T {
   const path = pathOf(issue.path ?? [])
   const found = issue.received === undefined || isArray(json) ? "" : `, not ${shown(issue.input)}`
   throw new DocumentError(path.join("."), `${issue.message}${found}`)
-}
-
-interface PathItem {
-  readonly key?: unknown
-  readonly value?: unknown
-}
-/** A dictionary's entry shows in the path as its index and then 1; a person wants its key. */
-function pathOf(items: readonly PathItem[]): string[] {
-  const path: string[] = []
-  for (let i = 0; i < items.length; i++) {
-    const item = items[i]
-    const entry = item?.value
-    if (
-      Array.isArray(entry) &&
-      entry.length === 2 &&
-      typeof entry[0] === "string" &&
-      typeof item?.key === "number"
-    ) {
-      path.push(entry[0])
-      i++
-    } else path.push(String(item?.key))
-  }
-  return path
-}
-
-function shown(input: unknown): string {
-  if (input instanceof ExactNumber) return input.text
-  if (typeof input === "object" && input !== null)
-    return Array.isArray(input) ? "a list" : "an object"
-  const printed = printJson(input as Json)
-  return printed.length > 40 ? `${printed.slice(0, 37)}...` : printed
 }
 
 /** Encodes as Go would. */

@@ -59,9 +59,13 @@ export const events = {
   "keeper.failed": row("warn", "A keeper has been silent for failInterval, or was forced to fail."),
   "keeper.recovered": row("info", "A failed keeper publishes again."),
   "keeper.removed": row("info", "A dead keeper without a DB was forgotten."),
+  "keeper.duplicate": row(
+    "error",
+    "Two keepers run with one uid; the one that came later is not listened to and does nothing (D-16).",
+  ),
   "cluster.initializing": row("info", "A keeper was chosen to initialise the cluster."),
   "cluster.initialized": row("info", "The first primary is ready."),
-  "cluster.waiting": row("info", "Initialisation waits for a keeper."),
+  "cluster.waiting": row("warn", "Initialisation waits; the fields say for whom, and why."),
   "cluster.failed": row(
     "error",
     "Initialisation failed on the chosen keeper; another try follows.",
@@ -86,6 +90,14 @@ export const events = {
   "failover.refused": row(
     "warn",
     "A requested failover cannot be carried out; the reason is in the fields.",
+  ),
+  "failover.paused": row(
+    "warn",
+    "The primary is judged failed, and left alone because an operator paused; the reason says who.",
+  ),
+  "reclone.refused": row(
+    "warn",
+    "A fresh copy that was asked for cannot be made; the reason is in the fields.",
   ),
   "gate.opened": row("info", "Proxies may forward to the primary."),
   "gate.waiting": row("info", "The gate stays closed; the fields say what is missing."),
@@ -120,11 +132,16 @@ export const events = {
     "warn",
     "A parameter of the specification is not used: managed by the keeper or unknown to this PostgreSQL.",
   ),
+  "rewind.impossible": row(
+    "warn",
+    "usePgrewind is on, but pg_rewind cannot be used here; the data is copied afresh.",
+  ),
   "generation.applied": row("info", "The DB's specification is fully applied."),
   "certificate.issued": row("info", "PostgreSQL, primary in this epoch, is stopped for good."),
   "role.created": row("info", "replication role created"),
   "role.superuser": row("info", "superuser password set"),
   "role.added": row("info", "replication role added to superuser"),
+  "role.changed": row("info", "A role of the keepers' was made or changed to fit the flags."),
 
   // guardian
   "guardian.deadline": row(

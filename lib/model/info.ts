@@ -30,6 +30,7 @@ import type {
   Generation,
   InfoUID,
   KeeperUID,
+  Nonce,
   ProxyUID,
   SentinelUID,
 } from "./ids.ts"
@@ -52,6 +53,9 @@ export const PostgresState = struct({
   streaming: omit(flag, "a standby whose WAL receiver is connected"),
   acceptsClients: omit(flag, "pg_hba.conf lets ordinary clients in"),
   work: omit(text, "long work in progress, for people: `clone 41%`"),
+  pendingRestart: omit(flag, "a parameter waits for a restart"),
+  /** Without it olderWalFile is read as if segments had 16 MiB, as Go reads it (D-39). */
+  walSegmentSize: omit(uint(64), "bytes in a WAL segment; 0: not known, taken for 16 MiB"),
 })
 
 /** PostgreSQL, primary in this epoch, is stopped for good (protocol part 1). */
@@ -74,6 +78,7 @@ export const KeeperInfo = struct({
   canBeSynchronousReplica: maybe(flag),
   capabilities: omit(list(text)),
   certificate: maybe(Certificate),
+  handled: omit(list(id<Nonce>()), "the last wishes fulfilled"),
 })
 export const SentinelInfo = struct({
   UID: omit(id<SentinelUID>()),
@@ -108,6 +113,10 @@ export const capabilities = {
    * the read.
    */
   boundedView: "bounded-view",
+  /** keeper: fulfils wishes, and leaves PostgreSQL as it is while paused. */
+  wishes: "wishes",
+  /** sentinel: deposes nobody in a paused cluster, and keeps the pause. */
+  pause: "pause",
 } as const
 
 /** Everything published by the components of a cluster, keyed by the UID inside the value. */

@@ -34,12 +34,36 @@ export class JsonError extends Error {
 
 /** Parses one JSON text. Throws `JsonError`. */
 export function parseJson(text: string): Json {
+  refuseDeep(text)
   try {
     return JSON.parse(text, revive) as Json
   } catch (cause) {
     throw new JsonError(cause instanceof Error ? cause.message : String(cause), { cause })
   }
 }
+
+/**
+ * Whoever walks through a value does so by recursion: a document that anybody can write into the
+ * store must not end the stack of all who read it.
+ */
+const depthMax = 1_000
+
+function refuseDeep(text: string): void {
+  let depth = 0
+  let inText = false
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (inText) {
+      if (c === backslash) i++
+      else if (c === quote) inText = false
+    } else if (c === quote) inText = true
+    else if (c === openList || c === openObject) depth++
+    else if (c === closeList || c === closeObject) depth--
+    if (depth > depthMax) throw new JsonError(`nested deeper than ${depthMax} levels`)
+  }
+}
+const [quote, backslash] = [0x22, 0x5c] as const
+const [openList, closeList, openObject, closeObject] = [0x5b, 0x5d, 0x7b, 0x7d] as const
 
 function revive(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
   if (typeof value !== "number" || context?.source === undefined) return value

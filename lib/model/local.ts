@@ -7,7 +7,7 @@
  */
 import type { LSN } from "#base/lsn.ts"
 import type { BinaryVersion, TimelineHistory } from "./cluster.ts"
-import type { ClusterUID, DBUID, Generation, KeeperUID } from "./ids.ts"
+import type { ClusterUID, DBUID, Generation, KeeperUID, Nonce } from "./ids.ts"
 import type { Certificate } from "./info.ts"
 
 /** The file `keeperstate`, as Go has it (4.1). */
@@ -75,15 +75,28 @@ export interface ConfigFiles {
   readonly signal: "none" | "standby" | "recovery"
 }
 
+/** Where the `postgresql.auto.conf` of an instance that is taken over is kept. */
+export const formerAutoConf = "stolon-former-auto.conf"
+
 export interface Slot {
   readonly name: string
   readonly active: boolean
+  /** The WAL that it kept is gone (`wal_status = 'lost'`): nobody can go on from it (D-37). */
+  readonly lost: boolean
+}
+
+/** What PostgreSQL was started with of what the keeper's flags decide. */
+export interface Place {
+  readonly listenAddress: string
+  readonly port: string
+  readonly socketDirectory: string
 }
 
 /** One look into PostgreSQL through the keeper's own connection, which stays open (D5). */
 export type Server =
   | { readonly kind: "down" } // no postmaster
-  | { readonly kind: "starting"; readonly why: string } // a postmaster that does not answer yet
+  /** A postmaster that does not answer yet. `refused`: it answers, but not to our password. */
+  | { readonly kind: "starting"; readonly why: string; readonly refused?: true }
   | {
       readonly kind: "up"
       readonly inRecovery: boolean
@@ -103,10 +116,24 @@ export type Server =
       readonly revision: string
       readonly pendingRestart: boolean
       readonly slots: readonly Slot[]
+      /** Lasting slots of every kind: PostgreSQL does not start with room for fewer (D-49). */
+      readonly slotsUsed: number
+      /** What it really listens on; a keeper started with other flags finds the old (T11). */
+      readonly place: Place
+      /** The cluster's `wal_segment_size` (D-39). */
+      readonly segmentBytes: number
       /** From pg_file_settings, everything; the plan filters. */
       readonly fileParameters: ReadonlyMap<string, string>
       readonly olderWalFile: string
     }
+
+/** A parameter that the installed PostgreSQL would not start with. */
+export interface Unfit {
+  readonly name: string
+  /** The line of the generated file that holds the wrong value; null: the name is unknown. */
+  readonly line: string | null
+  readonly why: string
+}
 
 export interface Local {
   readonly keeper: KeeperState
@@ -125,6 +152,19 @@ export interface Local {
   readonly postmaster: boolean
   readonly server: Server
   readonly binary: BinaryVersion
+  /** As far as PostgreSQL was asked about what was generated. */
+  readonly unfit: readonly Unfit[]
+  /**
+   * By pg_control: the least that a standby must have of the parameters that its primary's WAL
+   * demands (D-46). Null: not known; then what its file has stands.
+   */
+  readonly floors: ReadonlyMap<string, number> | null
+  /** The instance's `wal_segment_size`; null: not known. */
+  readonly walSegmentBytes: number | null
+  /** Size of the file system with the WAL; null: not known. */
+  readonly diskBytes: number | null
   /** The last certificate, from disk. */
   readonly certificate: Certificate | null
+  /** Wishes fulfilled by this keeper, the latest last (`stolon-handled`). */
+  readonly handled: readonly Nonce[]
 }

@@ -12,6 +12,7 @@ import {
   dictionary,
   flag,
   maybe,
+  named,
   nullable,
   nullableList,
   omit,
@@ -22,39 +23,60 @@ import {
   uint,
 } from "./codec.ts"
 
-export const NewConfig = struct({
-  locale: omit(text, "locale given to initdb"),
-  encoding: omit(text, "encoding given to initdb"),
-  dataChecksums: omit(flag, "initialise with data checksums"),
-})
-export const ArchiveRecoverySettings = struct({
-  restoreCommand: omit(text, "restore_command"),
-})
-export const RecoveryTargetSettings = struct({
-  recoveryTarget: omit(text),
-  recoveryTargetLsn: omit(text),
-  recoveryTargetName: omit(text),
-  recoveryTargetTime: omit(text),
-  recoveryTargetXid: omit(text),
-  recoveryTargetTimeline: omit(text),
-})
-export const PITRConfig = struct({
-  dataRestoreCommand: omit(text, "shell command that fills the data directory (%d)"),
-  archiveRecoverySettings: maybe(ArchiveRecoverySettings),
-  recoveryTargetSettings: maybe(RecoveryTargetSettings),
-})
-export const ExistingConfig = struct({
-  keeperUID: omit(text, "keeper whose data directory becomes the cluster"),
-})
-export const StandbySettings = struct({
-  primaryConninfo: omit(text, "primary_conninfo of the external primary"),
-  primarySlotName: omit(text, "primary_slot_name on the external primary"),
-  recoveryMinApplyDelay: omit(text, "recovery_min_apply_delay"),
-})
-export const StandbyConfig = struct({
-  standbySettings: maybe(StandbySettings),
-  archiveRecoverySettings: maybe(ArchiveRecoverySettings),
-})
+export const NewConfig = struct(
+  {
+    locale: omit(text, "locale given to initdb"),
+    encoding: omit(text, "encoding given to initdb"),
+    dataChecksums: omit(flag, "initialise with data checksums"),
+  },
+  "cluster.NewConfig",
+)
+export const ArchiveRecoverySettings = struct(
+  {
+    restoreCommand: omit(text, "restore_command"),
+  },
+  "cluster.ArchiveRecoverySettings",
+)
+export const RecoveryTargetSettings = struct(
+  {
+    recoveryTarget: omit(text),
+    recoveryTargetLsn: omit(text),
+    recoveryTargetName: omit(text),
+    recoveryTargetTime: omit(text),
+    recoveryTargetXid: omit(text),
+    recoveryTargetTimeline: omit(text),
+  },
+  "cluster.RecoveryTargetSettings",
+)
+export const PITRConfig = struct(
+  {
+    dataRestoreCommand: omit(text, "shell command that fills the data directory (%d)"),
+    archiveRecoverySettings: maybe(ArchiveRecoverySettings),
+    recoveryTargetSettings: maybe(RecoveryTargetSettings),
+  },
+  "cluster.PITRConfig",
+)
+export const ExistingConfig = struct(
+  {
+    keeperUID: omit(text, "keeper whose data directory becomes the cluster"),
+  },
+  "cluster.ExistingConfig",
+)
+export const StandbySettings = struct(
+  {
+    primaryConninfo: omit(text, "primary_conninfo of the external primary"),
+    primarySlotName: omit(text, "primary_slot_name on the external primary"),
+    recoveryMinApplyDelay: omit(text, "recovery_min_apply_delay"),
+  },
+  "cluster.StandbySettings",
+)
+export const StandbyConfig = struct(
+  {
+    standbySettings: maybe(StandbySettings),
+    archiveRecoverySettings: maybe(ArchiveRecoverySettings),
+  },
+  "cluster.StandbyConfig",
+)
 export type NewConfig = Value<typeof NewConfig>
 export type PITRConfig = Value<typeof PITRConfig>
 export type StandbySettings = Value<typeof StandbySettings>
@@ -90,15 +112,24 @@ export const fields = {
     "physical slots on the primary, created as stolon_<name>",
   ),
   usePgrewind: maybe(flag, "bring an old primary back with pg_rewind"),
-  initMode: maybe(text, "how the cluster begins: new, existing or pitr"),
+  initMode: maybe(
+    named("cluster.ClusterInitMode", text),
+    "how the cluster begins: new, existing or pitr",
+  ),
   mergePgParameters: maybe(flag, "take the instance's own parameters over after initialisation"),
-  role: maybe(text, "master, or standby of an external primary"),
+  role: maybe(named("cluster.ClusterRole", text), "master, or standby of an external primary"),
   newConfig: maybe(NewConfig, "settings of initMode new"),
   pitrConfig: maybe(PITRConfig, "settings of initMode pitr"),
   existingConfig: maybe(ExistingConfig, "settings of initMode existing"),
   standbyConfig: maybe(StandbyConfig, "settings of role standby"),
-  defaultSUReplAccessMode: maybe(text, "pg_hba rules for superuser and replication: all or strict"),
-  pgParameters: omit(dictionary<string, string>(text), "parameters for postgresql.conf"),
+  defaultSUReplAccessMode: maybe(
+    named("cluster.SUReplAccessMode", text),
+    "pg_hba rules for superuser and replication: all or strict",
+  ),
+  pgParameters: omit(
+    named("cluster.PGParameters", dictionary<string, string>(text)),
+    "parameters for postgresql.conf",
+  ),
   pgHBA: always(nullableList(text), "rules for pg_hba.conf; null accepts all with a password"),
   automaticPgRestart: always(nullable(flag), "restart PostgreSQL when a parameter needs it"),
   // beyond Go: dropped by a Go leader, which must be harmless (protocol part 8)
@@ -107,7 +138,7 @@ export const fields = {
   failureDetection: maybe(text, "silence: timers only; evidence: also what peers saw"),
 } as const
 
-export const Spec = struct(fields)
+export const Spec = struct(fields, "cluster.ClusterSpec")
 /** As the user typed it. */
 export type Spec = StructOf<typeof fields>
 

@@ -5,7 +5,7 @@
  */
 import type { LSN } from "#base/lsn.ts"
 import type { Millis } from "#base/brand.ts"
-import type { DBUID } from "./ids.ts"
+import type { DBUID, Nonce } from "./ids.ts"
 import type { Certificate } from "./info.ts"
 import type { ConfigFiles, DBState, KeeperState, Mark } from "./local.ts"
 import type { NewConfig } from "./spec.ts"
@@ -20,6 +20,7 @@ export type Reason =
   | "a half-done copy is worthless" // side directory of an aborted clone
   | "a half-done initialisation is worthless"
   | "a fresh copy replaces it" // resync after a complete copy
+  | "an operator needs its space for the fresh copy" // ctl reclone --discard-old
   | "the fresh copy has proved itself" // aside directories
 
 export type Step =
@@ -50,7 +51,7 @@ export type Step =
   /** initdb into `postgres.new/`. */
   | { readonly kind: "initdb"; readonly config: NewConfig | null }
   /** `/bin/sh -c command` fills `postgres.new/`; %d stands for it (4.7). */
-  | { readonly kind: "restore"; readonly command: string }
+  | { readonly kind: "restore"; readonly command: string; readonly timeout: Millis }
   /** pg_basebackup into `postgres.new/` from the DB followed. */
   | { readonly kind: "clone"; readonly from: Source; readonly slot: string }
   /** `postgres.new/` becomes `postgres/`, which must be missing. */
@@ -70,6 +71,8 @@ export type Step =
   /** Waits until archive recovery has reached its target; 0 = no bound. */
   | { readonly kind: "wait-recovered"; readonly timeout: Millis }
   | { readonly kind: "create-roles" }
+  /** The same on a primary that is in use, where only what differs is changed (D-53). */
+  | { readonly kind: "check-roles" }
   /** Reads pg_file_settings into dbstate's initPGParameters. */
   | { readonly kind: "capture-parameters"; readonly state: DBState }
   /** Resolves when PostgreSQL has left recovery. */
@@ -78,12 +81,20 @@ export type Step =
   | { readonly kind: "end-sessions" }
   /** A commit of the keeper's own shows that synchronous_standby_names is in force (W3). */
   | { readonly kind: "prove-sync"; readonly names: string; readonly timeout: Millis }
-  /** SIGHUP; resolves when new sessions see `revision`. */
-  | { readonly kind: "reload"; readonly revision: string; readonly timeout: Millis }
-  | { readonly kind: "create-slot"; readonly name: string }
+  /** SIGHUP; resolves when new sessions see `revision`. `wish`: an operator asked for it. */
+  | {
+      readonly kind: "reload"
+      readonly revision: string
+      readonly timeout: Millis
+      readonly wish?: Nonce
+    }
+  /** `reserve`: WAL is kept from now on, not from the first use on (D-38). */
+  | { readonly kind: "create-slot"; readonly name: string; readonly reserve: boolean }
   | { readonly kind: "drop-slot"; readonly name: string }
   /** PostgreSQL is stopped for good in this epoch; fsynced before it is published. */
   | { readonly kind: "certify"; readonly certificate: Certificate }
+  /** The last wishes fulfilled; fsynced before they are published. */
+  | { readonly kind: "save-handled"; readonly handled: readonly Nonce[] }
 
 export type StepKind = Step["kind"]
 
@@ -129,6 +140,7 @@ export const steps: { readonly [K in StepKind]: Traits } = {
   "wait-ready": long,
   "wait-recovered": long,
   "create-roles": quick,
+  "check-roles": quick,
   "capture-parameters": quick,
   promote: long,
   "end-sessions": quick,
@@ -137,4 +149,5 @@ export const steps: { readonly [K in StepKind]: Traits } = {
   "create-slot": quick,
   "drop-slot": quick,
   certify: quick,
+  "save-handled": quick,
 }

@@ -37,13 +37,23 @@ export function isAhead(followed: Branch, other: Branch): boolean {
 const switchOf = (branch: Branch, timeline: number): LSN | undefined =>
   branch.timelinesHistory.find((entry) => entry.timelineID === timeline)?.switchPoint
 
-const segmentBytes = 16n * 1024n * 1024n
+/**
+ * False when nothing tells whether `other` left the history of `followed`: it is on an older
+ * timeline whose end `followed` no longer reports (D-26: a Go keeper publishes two entries).
+ */
+export const isComparable = (followed: Branch, other: Branch): boolean =>
+  followed.timelineID <= other.timelineID || switchOf(followed, other.timelineID) !== undefined
+
+const usualSegment = 16 * 1024 * 1024
 
 /**
  * Whether the primary still has the WAL that a standby needs (5.5). Segment names are compared
- * without their timeline; only segments of 16 MiB are reported.
+ * without their timeline.
+ *
+ * @param segmentSize As the primary reports it; 0 when it does not (D-39).
  */
-export function hasWalFor(olderWalFile: string, position: LSN): boolean {
+export function hasWalFor(olderWalFile: string, position: LSN, segmentSize = 0): boolean {
+  const segmentBytes = BigInt(segmentSize === 0 ? usualSegment : segmentSize)
   const hex = (n: bigint): string => n.toString(16).toUpperCase().padStart(8, "0")
   const needed = hex(position >> 32n) + hex((position & 0xffff_ffffn) / segmentBytes)
   return needed >= olderWalFile.slice(8, 24)

@@ -3,6 +3,7 @@
  * the first that fails is the answer. Every component applies them on every read, so a document
  * that breaks one is not acted upon.
  */
+import { goQuote } from "#base/text.ts"
 import type { Spec } from "./spec.ts"
 import { withDefaults } from "./spec.ts"
 import type { FullSpec } from "./spec.ts"
@@ -48,8 +49,8 @@ const initialisation = (spec: FullSpec): string | null =>
 
 function slots(spec: FullSpec): string | null {
   for (const name of spec.additionalMasterReplicationSlots ?? []) {
-    if (!/^[a-z0-9_]+$/.test(name)) return `wrong replication slot name: ${quoted(name)}`
-    if (name.startsWith("stolon_")) return `replication slot name is reserved: ${quoted(name)}`
+    if (!/^[a-z0-9_]+$/.test(name)) return `wrong replication slot name: ${goQuote(name)}`
+    if (name.startsWith("stolon_")) return `replication slot name is reserved: ${goQuote(name)}`
   }
   if ((spec.pgHBA ?? []).some((rule) => rule.includes("\n")))
     return "pgHBA entries cannot contain newline characters"
@@ -77,18 +78,18 @@ function initMode(spec: FullSpec): string | null {
         ? "cannot define pitrConfig.RecoveryTargetSettings when required cluster role is standby"
         : null
     default:
-      return `unknown initMode: ${quoted(spec.initMode ?? "")}`
+      return `unknown initMode: ${goQuote(spec.initMode ?? "")}`
   }
 }
 
 const access = (spec: FullSpec): string | null =>
   ["all", "strict"].includes(spec.defaultSUReplAccessMode)
     ? null
-    : `unknown defaultSUReplAccessMode: ${quoted(spec.defaultSUReplAccessMode)}`
+    : `unknown defaultSUReplAccessMode: ${goQuote(spec.defaultSUReplAccessMode)}`
 
 function role(spec: FullSpec): string | null {
   if (spec.role === "master") return null
-  if (spec.role !== "standby") return `unknown role: ${quoted(spec.initMode ?? "")}` // sic, Go names the init mode
+  if (spec.role !== "standby") return `unknown role: ${goQuote(spec.initMode ?? "")}` // sic, Go names the init mode
   return spec.standbyConfig === undefined
     ? `standbyConfig undefined. Required when cluster role is "standby"`
     : null
@@ -100,10 +101,23 @@ function ours(spec: FullSpec): string | null {
     spec.failureDetection !== undefined &&
     !["silence", "evidence"].includes(spec.failureDetection)
   )
-    return `unknown failureDetection: ${quoted(spec.failureDetection)}`
+    return `unknown failureDetection: ${goQuote(spec.failureDetection)}`
   if (spec.fencingLease !== undefined && spec.fencingLease <= 0n)
     return "fencingLease must be positive"
-  return null
+  return zeroBytes(spec)
 }
 
-const quoted = (s: string): string => `"${s.replace(/["\\]/g, "\\$&")}"`
+/**
+ * No file of PostgreSQL can hold a zero byte, and a file with one keeps it from starting. Of
+ * parameters the keeper leaves out the one that has it.
+ */
+function zeroBytes({ pgHBA, standbyConfig, pitrConfig }: FullSpec): string | null {
+  const holds = (value: unknown): boolean =>
+    typeof value === "string"
+      ? value.includes("\0")
+      : typeof value === "object" && value !== null && Object.values(value).some(holds)
+  const found = Object.entries({ pgHBA, standbyConfig, pitrConfig }).find(([, value]) =>
+    holds(value),
+  )
+  return found === undefined ? null : `${found[0]} cannot contain zero bytes`
+}

@@ -19,11 +19,17 @@ export interface Postgres extends AsyncDisposable {
    */
   run(step: Step, progress: (text: string) => void, signal: AbortSignal): Promise<void>
   /**
-   * "The keeper is here": PostgreSQL may run for another `deadline` (guardian, protocol part 1).
+   * "The keeper is here": PostgreSQL may run until `until` on the boot clock (protocol part 1). A
+   * moment, as in `Supervisor.hold`: a call that is delivered late must not extend anything.
    */
-  hold(deadline: Millis, signal: AbortSignal): Promise<void>
+  hold(until: Millis, signal: AbortSignal): Promise<void>
   /** Calls back when something changed by itself: PostgreSQL ended, a signal file vanished. */
   onChange(callback: () => void): void
   /** Stops PostgreSQL and the guardian: the keeper ends. */
   end(escalateAfter: Millis, signal: AbortSignal): Promise<void>
+}
+
+/** PostgreSQL ended while a step waited for it. */
+export class EndedError extends Error {
+  override readonly name = "EndedError"
 }

@@ -92,14 +92,25 @@ export type StoreErrorCode =
   | "format" // another format version (G4)
   | "invalid" // settings that cannot work
 
+export interface StoredText {
+  readonly text: string
+  readonly version: Version
+}
+interface StoreErrorOptions extends ErrorOptions {
+  readonly document?: StoredText
+}
+
 /** Store trouble. All but `denied` and `invalid` are worth another try. */
 export class StoreError extends Error {
   override readonly name = "StoreError"
-  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: StoreErrorCode, message: string, options: StoreErrorOptions = {}) {
     super(message, options)
     this.code = code
+    this.document = options.document ?? null
   }
   readonly code: StoreErrorCode
+  /** What stands where cluster data should, when that is the trouble. */
+  readonly document: StoredText | null
   get retryable(): boolean {
     return this.code !== "denied" && this.code !== "invalid"
   }

@@ -10,7 +10,7 @@
  */
 import { readlink, rename, symlink } from "node:fs/promises"
 import { join } from "node:path"
-import type { ConfigFiles } from "#model/local.ts"
+import { type ConfigFiles, formerAutoConf } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
 import { removeDurably, syncDirectory, writeAtomic } from "#system/files.ts"
 import { readControl } from "./control.ts"
@@ -58,11 +58,15 @@ async function assertNoStandby({ settings, places, signal }: Job): Promise<void>
     throw new Error(`${places.data} is a standby's: only a promotion makes a primary of it`)
 }
 
-/** `postgresql.auto.conf` as a link to /dev/null. */
+/**
+ * `postgresql.auto.conf` as a link to /dev/null. What an instance had there before it was ours is
+ * kept beside, for the start that takes its parameters over.
+ */
 export async function blockAlterSystem(directory: string): Promise<void> {
   const path = join(directory, autoName)
   const present = await readlink(path).catch(() => null)
   if (present === "/dev/null") return
+  if (present === null && (await exists(path))) await rename(path, join(directory, formerAutoConf))
   // Made beside and renamed: there is no moment without it.
   const temporary = `${path}.stolon`
   await unlinkIfPresent(temporary)

@@ -9,6 +9,7 @@
 import { stat } from "node:fs/promises"
 import { join } from "node:path"
 import { type LSN, parseLsn } from "#base/lsn.ts"
+import { type Millis, millis } from "#base/brand.ts"
 import type { Control } from "#model/local.ts"
 import { isMissing } from "#system/files.ts"
 import { outputOf } from "./output.ts"
@@ -16,7 +17,18 @@ import { type PostgresSettings, program } from "./settings.ts"
 
 export interface ControlFacts extends Control {
   readonly segmentBytes: number
+  /** What a standby must have at least, by the WAL that it has replayed (D-46). */
+  readonly floors: ReadonlyMap<string, number>
 }
+
+/** pg_controldata's words for the parameters. */
+const floorLabels: readonly (readonly [string, string])[] = [
+  ["max_connections", "max_connections setting"],
+  ["max_worker_processes", "max_worker_processes setting"],
+  ["max_wal_senders", "max_wal_senders setting"],
+  ["max_prepared_transactions", "max_prepared_xacts setting"],
+  ["max_locks_per_transaction", "max_locks_per_xact setting"],
+]
 
 /**
  * Parses pg_controldata's output (LC_ALL=C). Null when the file's checksum is wrong: then nothing
@@ -50,6 +62,12 @@ export function parseControl(output: string): ControlFacts | null {
     checksums: get("Data page checksum version") !== "0",
     walLogHints: get("wal_log_hints setting") === "on",
     segmentBytes: Number(get("Bytes per WAL segment")),
+    floors: new Map(
+      floorLabels.flatMap(([name, label]): (readonly [string, number])[] => {
+        const value = Number(fields.get(label) ?? Number.NaN)
+        return Number.isSafeInteger(value) ? [[name, value]] : []
+      }),
+    ),
   }
 }
 
@@ -61,28 +79,31 @@ export const readControl = async (
 ): Promise<ControlFacts | null> =>
   parseControl(await outputOf([program(settings, "pg_controldata"), "-D", directory], signal))
 
-/** The same, asked again only after the file has changed. Null also when there is no such file. */
-export function controlReader(
-  settings: PostgresSettings,
-): (directory: string, signal: AbortSignal) => Promise<Control | null> {
-  let known: { readonly key: string; readonly control: Control | null } | null = null
-  return async (directory, signal) => {
-    const key = await identity(join(directory, "global", "pg_control"))
-    if (key === null) return null
-    if (known?.key !== key) known = { key, control: await ask(settings, directory, signal) }
-    return known.control
-  }
-}
-
-async function ask(
-  settings: PostgresSettings,
+export type ControlReader = (
   directory: string,
   signal: AbortSignal,
-): Promise<Control | null> {
-  const facts = await readControl(settings, directory, signal)
-  if (facts === null) return null
-  const { segmentBytes: _, ...control } = facts
-  return control
+  most?: Millis,
+) => Promise<ControlFacts | null>
+
+/**
+ * The same, asked again only after the file has changed, and not more often than every `most`: a
+ * running PostgreSQL changes it all the time. Null also when there is no such file.
+ */
+export function controlReader(settings: PostgresSettings): ControlReader {
+  const { clock } = settings
+  let known: {
+    readonly key: string
+    readonly facts: ControlFacts | null
+    readonly at: number
+  } | null = null
+  return async (directory, signal, most = millis(0)) => {
+    const key = await identity(join(directory, "global", "pg_control"))
+    if (key === null) return null
+    const at = clock.now().mono
+    if (known === null || (known.key !== key && at - known.at >= most))
+      known = { key, at, facts: await readControl(settings, directory, signal) }
+    return known.facts
+  }
 }
 
 async function identity(path: string): Promise<string | null> {

@@ -128,16 +128,13 @@ async function newestTimeline(directory: string): Promise<number> {
   return Number.parseInt(names.at(-1)?.slice(0, 8) ?? "1", 16)
 }
 
-/**
- * The name of the oldest WAL file, as Go reports it: only segments of 16 MiB, because the readers
- * reckon with that size (D-39).
- */
-export async function oldestWalFile(directory: string): Promise<string> {
+/** The name of the oldest WAL file that is whole; Go reckons with 16 MiB alone (D-39). */
+export async function oldestWalFile(directory: string, segmentBytes: number): Promise<string> {
   const wal = join(directory, "pg_wal")
   const oldest = (await contentOf(wal)).find((name) => /^[0-9A-F]{24}$/.test(name))
   if (oldest === undefined) return ""
   try {
-    return (await lstat(join(wal, oldest))).size === 16 << 20 ? oldest : ""
+    return (await lstat(join(wal, oldest))).size === segmentBytes ? oldest : ""
   } catch (error) {
     if (isMissing(error)) return "" // recycled meanwhile
     throw error

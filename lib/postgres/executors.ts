@@ -15,8 +15,9 @@ import { proveSync } from "./prove.ts"
 import { reload } from "./reload.ts"
 import { rewind } from "./rewind.ts"
 import type { Job } from "./settings.ts"
-import { captureParameters, createRoles, createSlot, dropSlot, endSessions } from "./sql.ts"
-import { certify, mark, saveDB, saveKeeper, unmark } from "./state.ts"
+import { checkRoles, createRoles } from "./roles.ts"
+import { captureParameters, createSlot, dropSlot, endSessions } from "./sql.ts"
+import { certify, mark, saveDB, saveHandled, saveKeeper, unmark } from "./state.ts"
 
 type Executors = {
   readonly [K in StepKind]: (step: Extract<Step, { kind: K }>, job: Job) => Promise<void>
@@ -44,6 +45,7 @@ const executors: Executors = {
   "wait-ready": waitReady,
   "wait-recovered": waitRecovered,
   "create-roles": createRoles,
+  "check-roles": checkRoles,
   "capture-parameters": captureParameters,
   promote,
   "end-sessions": endSessions,
@@ -52,6 +54,7 @@ const executors: Executors = {
   "create-slot": createSlot,
   "drop-slot": dropSlot,
   certify,
+  "save-handled": saveHandled,
 }
 
 const dispatch = <K extends StepKind>(

@@ -6,7 +6,6 @@
  * over as it is (D-41). Closing leaves it running under its guardian; `end` is what stops it.
  */
 import { realpath } from "node:fs/promises"
-import { millis } from "#base/brand.ts"
 import { event } from "#model/events.ts"
 import { bootUUID } from "#model/ids.ts"
 import type { Postgres } from "#port/postgres.ts"
@@ -52,7 +51,7 @@ export async function openPostgres(
     adopted: supervisor.adopted,
     observe,
     run: (step, progress, stop) => execute(step, { ...context, progress, signal: stop }),
-    hold: (deadline, stop) => supervisor.hold(millis(clock.now().mono + deadline), stop),
+    hold: (until, stop) => supervisor.hold(until, stop),
     onChange: (callback) => {
       listeners.push(callback)
     },

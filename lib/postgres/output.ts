@@ -7,6 +7,22 @@ import { childEnvironment } from "#system/self.ts"
 
 /** Standard output of a program that must succeed. */
 export async function outputOf(argv: readonly string[], signal: AbortSignal): Promise<string> {
+  const { code, output, errors } = await ask(argv, signal)
+  if (code === 0) return output
+  throw new Error(`${argv[0] ?? ""} failed (${code}): ${errors.trim()}`)
+}
+
+/** What a program that may well fail says on its standard error. */
+export const errorsOf = async (argv: readonly string[], signal: AbortSignal): Promise<string> =>
+  (await ask(argv, signal)).errors
+
+interface Answer {
+  readonly code: number | string | null
+  readonly output: string
+  readonly errors: string
+}
+
+async function ask(argv: readonly string[], signal: AbortSignal): Promise<Answer> {
   signal.throwIfAborted()
   const child = Bun.spawn([...argv], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -20,9 +36,5 @@ export async function outputOf(argv: readonly string[], signal: AbortSignal): Pr
     child.exited,
   ])
   signal.throwIfAborted()
-  if (child.exitCode !== 0)
-    throw new Error(
-      `${argv[0] ?? ""} failed (${child.exitCode ?? child.signalCode}): ${errors.trim()}`,
-    )
-  return output
+  return { code: child.exitCode ?? child.signalCode, output, errors }
 }

@@ -9,12 +9,13 @@ import { join } from "node:path"
 import * as v from "valibot"
 import { type Millis, millis } from "#base/brand.ts"
 import type { Step } from "#model/step.ts"
+import { EndedError } from "#port/postgres.ts"
 import { blockAlterSystem, placeTemporary } from "./config.ts"
 import { exists } from "./datadir.ts"
 import { signalNames } from "./files.ts"
-import { reasonOf } from "./server.ts"
+import { reasonOf, refusals } from "./server.ts"
 import type { SqlSession } from "./sessions.ts"
-import { type Job, program } from "./settings.ts"
+import { codeOf, type Job, program } from "./settings.ts"
 import { readMark } from "./state.ts"
 import { runTool } from "./tool.ts"
 import { settleMove } from "./tree.ts"
@@ -75,6 +76,9 @@ export async function waitReady({ timeout }: Of<"wait-ready">, job: Job): Promis
     } catch (error) {
       job.signal.throwIfAborted()
       why = reasonOf(error)
+      // no waiting makes another password of it
+      if (refusals.has(codeOf(error)))
+        throw new Error(`PostgreSQL refuses its keeper: ${why}`, { cause: error })
       return false
     }
   }
@@ -153,7 +157,7 @@ async function until(
       looked = now
       const state = await supervisor.state(signal)
       if (state.kind === "stopped" && !(await met()))
-        throw new Error(`${what()}: PostgreSQL has ended; its log says why`)
+        throw new EndedError(`${what()}: PostgreSQL has ended; its log says why`)
     }
     if (now >= end) throw new Error(`${what()} (after ${Math.round(timeout)} ms)`)
     await clock.sleep(every, signal)

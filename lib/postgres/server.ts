@@ -40,8 +40,15 @@ const factsSql = `select json_build_object(
     where sync_state = 'sync' and starts_with(application_name, '${slotPrefix}')),
   'streaming', exists(select from pg_stat_wal_receiver where status = 'streaming'),
   'pendingRestart', exists(select from pg_settings where pending_restart),
-  'slots', (select coalesce(json_agg(json_build_object('name', slot_name, 'active', active)
-    order by slot_name), '[]') from pg_replication_slots where slot_type = 'physical' and not temporary),
+  'slots', (select coalesce(json_agg(json_build_object('name', slot_name, 'active', active,
+      'lost', coalesce(to_jsonb(s) ->> 'wal_status' = 'lost', false))
+    order by slot_name), '[]') from pg_replication_slots s
+    where slot_type = 'physical' and not temporary),
+  'slotsUsed', (select count(*) from pg_replication_slots where not temporary),
+  'place', json_build_object('port', current_setting('port'),
+    'listenAddress', current_setting('listen_addresses'),
+    'socketDirectory', current_setting('unix_socket_directories')),
+  'segmentBytes', (select bytes_per_wal_segment from pg_control_init()),
   'parameters', (select coalesce(json_agg(json_build_array(name, setting) order by seqno), '[]')
     from pg_file_settings where name is not null and setting is not null))::text as facts`
 
@@ -58,7 +65,14 @@ const factsRow = v.object({
       sync: v.array(v.object({ name: v.string(), flushed: position })),
       streaming: v.boolean(),
       pendingRestart: v.boolean(),
-      slots: v.array(v.object({ name: v.string(), active: v.boolean() })),
+      slots: v.array(v.object({ name: v.string(), active: v.boolean(), lost: v.boolean() })),
+      slotsUsed: v.number(),
+      place: v.object({
+        port: v.string(),
+        listenAddress: v.string(),
+        socketDirectory: v.string(),
+      }),
+      segmentBytes: v.number(),
       parameters: v.array(v.tuple([v.string(), v.string()])),
     }),
   ),
@@ -90,7 +104,8 @@ export async function observeServer(context: Context, signal: AbortSignal): Prom
     ])
     const facts = rows[0]?.facts
     if (facts === undefined) return { kind: "starting", why: "it gave no answer" }
-    const { inRecovery, systemID, streaming, pendingRestart, slots } = facts
+    const { inRecovery, systemID, streaming, pendingRestart } = facts
+    const { slots, slotsUsed, place, segmentBytes } = facts
     const timeline = identity?.timeline ?? facts.timeline
     return {
       kind: "up",
@@ -107,14 +122,21 @@ export async function observeServer(context: Context, signal: AbortSignal): Prom
       revision: sessions.revision,
       pendingRestart,
       slots,
+      slotsUsed,
+      place,
+      segmentBytes,
       fileParameters: new Map(facts.parameters), // the last row of a name wins
-      olderWalFile: await oldestWalFile(places.data),
+      olderWalFile: await oldestWalFile(places.data, segmentBytes),
     }
   } catch (error) {
     signal.throwIfAborted()
-    return { kind: "starting", why: reasonOf(error) }
+    const starting = { kind: "starting", why: reasonOf(error) } as const
+    return refusals.has(codeOf(error)) ? { ...starting, refused: true } : starting
   }
 }
+
+/** invalid_password, and the same without a password in play. */
+export const refusals: ReadonlySet<string> = new Set(["28P01", "28000"])
 
 /**
  * Null when the replication session is not to be had: the SQL session's own, coarser answer serves

@@ -71,12 +71,8 @@ const parameters = {
  */
 const refusalPause = 5_000
 
-export const localTarget = (
-  settings: PostgresSettings,
-  account: Account,
-  database: string,
-): Target => ({
-  at: { path: join(settings.socketDirectory, `.s.PGSQL.${settings.port}`) },
+const localTarget = (path: string, account: Account, database: string): Target => ({
+  at: { path },
   user: account.name,
   password: passwordOf(account),
   database,
@@ -119,15 +115,19 @@ export class StartingError extends Error {
 }
 
 /**
- * Throws while the postmaster itself says, in the last line of its pid file, that it takes no
- * connections. Asking it would cost a process and a line of its log each time. A file that cannot
- * be read says nothing.
+ * The socket of the postmaster that runs, by its own pid file: a keeper that was started with
+ * another port finds it there all the same (T11). Throws while the postmaster says in the last line
+ * that it takes no connections: asking it would cost a process and a line of its log each time. A
+ * file that cannot be read says nothing.
  */
-async function assertAccepting(dataDirectory: string): Promise<void> {
+async function socketOf(settings: PostgresSettings, dataDirectory: string): Promise<string> {
   const text = await readIfPresent(join(dataDirectory, "postmaster.pid")).catch(() => null)
-  const word = text?.split("\n")[7]?.trim() ?? ""
-  const why = Object.hasOwn(refusals, word) ? refusals[word] : undefined
+  const [, , , port = "", directory = "", , , word = ""] = text?.split("\n") ?? []
+  const why = Object.hasOwn(refusals, word.trim()) ? refusals[word.trim()] : undefined
   if (why !== undefined) throw new StartingError(why)
+  const known = /^\d+$/.test(port) && directory.startsWith("/")
+  const [at, number] = known ? [directory, port] : [settings.socketDirectory, settings.port]
+  return join(at, `.s.PGSQL.${number}`)
 }
 
 const refusals: Readonly<Record<string, string>> = {
@@ -150,13 +150,14 @@ export function openSessions(
   let walsender: Session | null = null
   let refusedAt = Number.NEGATIVE_INFINITY
   let revision = ""
+  let socket = ""
   /** Counts `close`: a session that was being opened meanwhile must not become the lasting one. */
   let era = 0
 
   const fresh = async (signal: AbortSignal, onClose?: () => void): Promise<SqlSession> => {
     const mine = era
-    await assertAccepting(data)
-    const target = localTarget(settings, superuser, "postgres")
+    socket = await socketOf(settings, data)
+    const target = localTarget(socket, superuser, "postgres")
     const session = await openSql(target, clock, requestTimeout, signal, onClose)
     if (mine === era) revision = session.revision
     return session
@@ -182,7 +183,8 @@ export function openSessions(
     replication: () => {
       if (walsender !== null && !walsender.closed) return walsender
       if (clock.now().mono - refusedAt < refusalPause) return null
-      const target = localTarget(settings, settings.replication, "replication")
+      if (socket === "") return null
+      const target = localTarget(socket, settings.replication, "replication")
       const session = { ...target, parameters: { replication: "true" } }
       return (walsender = newSession(session, clock, requestTimeout))
     },

@@ -51,6 +51,8 @@ export interface Places {
   readonly dbState: string
   readonly mark: string
   readonly certificate: string
+  /** Wishes of operators that were fulfilled. */
+  readonly handled: string
   /** A content move that was under way (`tree.ts`). */
   readonly move: string
   /** A pg_rewind that was begun (`rewind.ts`). */
@@ -69,6 +71,7 @@ export const placesBelow = (root: string): Places => ({
   dbState: join(root, "dbstate"),
   mark: join(root, "stolon-work"),
   certificate: join(root, "stolon-certificate"),
+  handled: join(root, "stolon-handled"),
   move: join(root, "stolon-move"),
   rewind: join(root, "stolon-rewind"),
   data: join(root, "postgres"),

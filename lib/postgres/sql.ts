@@ -1,6 +1,6 @@
 /**
- * Steps that are SQL on the lasting superuser session: roles, slots, parameters, sessions of
- * clients (reference 4.6, 6.2, 6.5).
+ * Steps that are SQL on the lasting superuser session: slots, parameters, sessions of clients
+ * (reference 6.2, 6.5).
  *
  * The session does not wait for standbys (`synchronous_commit = local`): a keeper that hangs on its
  * own commit helps nobody.
@@ -8,80 +8,22 @@
 import * as v from "valibot"
 import { millis } from "#base/brand.ts"
 import type { Step } from "#model/step.ts"
-import { identifier, literal } from "./session.ts"
-import type { SqlSession } from "./sessions.ts"
-import { type Account, codeOf, type Job, passwordOf } from "./settings.ts"
+import { temporaryName } from "./files.ts"
+import { literal } from "./session.ts"
+import { codeOf, type Job } from "./settings.ts"
 import { writeDBState } from "./state.ts"
 
 type Of<K> = Extract<Step, { kind: K }>
 
-/**
- * Nothing of a statement with a password in any log, whatever the specification asks to be logged.
- */
-const discreet = `begin; set local log_statement = 'none'; set local log_min_duration_statement = -1;
-  set local log_min_error_statement = 'panic'; set local log_transaction_sample_rate = 0;
-  set local log_min_duration_sample = -1; set local pg_stat_statements.track_utility = off`
-
-/** The superuser's password and the replication role (4.6), in one transaction. */
-export async function createRoles(_: Of<"create-roles">, job: Job): Promise<void> {
-  const { settings, sessions, signal } = job
-  const { superuser, replication } = settings
-  // Its own session: nobody else's question may get into the transaction.
-  const session = await sessions.fresh(signal)
-  try {
-    await session.run(discreet, signal)
-    if (superuser.name === replication.name) {
-      await alterRole(session, superuser, "login replication", signal)
-    } else {
-      await alterRole(session, superuser, "", signal)
-      await ensureRole(session, replication, signal)
-    }
-    await session.run("commit", signal)
-  } finally {
-    session.close() // which rolls back what is not committed
-  }
-}
-
-async function ensureRole(
-  session: SqlSession,
-  account: Account,
-  signal: AbortSignal,
-): Promise<void> {
-  const name = literal(account.name)
-  const rows = await session.query(
-    anyRow,
-    `select 1 as one from pg_roles where rolname = ${name}`,
-    signal,
-  )
-  if (rows.length === 0) await session.run(`create role ${identifier(account.name)}`, signal)
-  await alterRole(session, account, "login replication", signal)
-}
-
-const anyRow = v.object({ one: v.number() })
-
-/**
- * With `scram-sha-256` the secret must be of that kind; otherwise the server's default stands, as
- * with Go.
- */
-async function alterRole(
-  session: SqlSession,
-  account: Account,
-  options: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const password = passwordOf(account)
-  if (account.method === "scram-sha-256")
-    await session.run("set local password_encryption = 'scram-sha-256'", signal)
-  const secret = password === null ? "" : ` password ${literal(password)}`
-  if (options === "" && secret === "") return
-  await session.run(`alter role ${identifier(account.name)} with ${options}${secret}`, signal)
-}
-
 const parameterRow = v.object({ name: v.string(), setting: v.string() })
 const parametersSql = `select name, setting from pg_file_settings
-  where name is not null and setting is not null order by seqno`
+  where name is not null and setting is not null
+    and sourcefile not like '%/${temporaryName}' order by seqno`
 
-/** The last row of a name wins, as in PostgreSQL. What is ours alone is nobody's parameter. */
+/**
+ * The last row of a name wins, as in PostgreSQL. What our temporary file adds is nobody's parameter
+ * but ours.
+ */
 export async function captureParameters(
   { state }: Of<"capture-parameters">,
   job: Job,
@@ -94,11 +36,11 @@ export async function captureParameters(
   await writeDBState(job.places, { ...state, initPGParameters: new Map(all) })
 }
 
-/** As Go does, the slot reserves no WAL before its first use. */
-export async function createSlot({ name }: Of<"create-slot">, job: Job): Promise<void> {
+/** Go's slots reserve no WAL before their first use; a standby that is late then finds none. */
+export async function createSlot({ name, reserve }: Of<"create-slot">, job: Job): Promise<void> {
   const session = await job.sessions.own(job.signal)
   const slot = literal(name)
-  const sql = `select pg_create_physical_replication_slot(${slot})
+  const sql = `select pg_create_physical_replication_slot(${slot}, ${reserve})
     where not exists (select from pg_replication_slots where slot_name = ${slot})`
   try {
     await session.run(sql, job.signal)

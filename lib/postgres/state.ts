@@ -1,7 +1,7 @@
 /**
  * The keeper's own small files: `keeperstate` and `dbstate` byte for byte as Go stolon has them
- * (reference 4.1), so that either program can take over from the other, and `stolon-work` and
- * `stolon-certificate`, which are ours.
+ * (reference 4.1), so that either program can take over from the other, and `stolon-work`,
+ * `stolon-certificate` and `stolon-handled`, which are ours.
  *
  * A missing file is the zero state. One that cannot be decoded throws: a keeper that forgot which
  * DB its data belongs to must not go on as if it had none.
@@ -16,11 +16,19 @@ import {
   flag,
   id,
   type Kind,
+  list,
   nullable,
   struct,
   text,
 } from "#model/codec.ts"
-import { type ClusterUID, type DBUID, dbUID, type Generation, type KeeperUID } from "#model/ids.ts"
+import {
+  type ClusterUID,
+  type DBUID,
+  dbUID,
+  type Generation,
+  type KeeperUID,
+  type Nonce,
+} from "#model/ids.ts"
 import { Certificate } from "#model/info.ts"
 import type { DBState, KeeperState, Mark } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
@@ -95,6 +103,20 @@ export const readCertificate = ({ certificate }: Places): Promise<Certificate | 
 
 const certificateKind: Kind<Certificate> = Certificate
 
+const handledKind = list(id<Nonce>())
+/**
+ * Damaged counts as empty: a wish that still stands is then fulfilled once more, which is better
+ * than a keeper that does nothing.
+ */
+export async function readHandled({ handled }: Places): Promise<readonly Nonce[]> {
+  const source = await readIfPresent(handled)
+  try {
+    return source === null ? [] : decode(handledKind, source)
+  } catch {
+    return []
+  }
+}
+
 export const writeDBState = ({ dbState }: Places, state: DBState): Promise<void> =>
   writeAtomic(dbState, encodeDBState(state))
 
@@ -116,3 +138,6 @@ export async function unmark(_: Of<"unmark">, { places }: Job): Promise<void> {
 
 export const certify = ({ certificate }: Of<"certify">, { places }: Job): Promise<void> =>
   writeAtomic(places.certificate, encode(certificateKind, certificate))
+
+export const saveHandled = ({ handled }: Of<"save-handled">, { places }: Job): Promise<void> =>
+  writeAtomic(places.handled, encode(handledKind, handled))

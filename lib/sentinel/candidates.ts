@@ -10,6 +10,7 @@ import { by, byBigint, byNumber, byText, descending, firstOf } from "#base/order
 import type { ClusterData } from "#model/cluster.ts"
 import type { DBUID } from "#model/ids.ts"
 import { type DBFact, type Facts, knownEnd } from "./facts.ts"
+import { isSetApart } from "./pause.ts"
 import { isSynchronous } from "./spec.ts"
 
 export interface Candidates {
@@ -46,10 +47,11 @@ export function candidates(
   const ready: DBFact[] = []
   const awaited: DBFact[] = []
   const refused: Refusal[] = []
+  const wordOf = latest(primary, facts)
   for (const fact of facts.dbs.values()) {
     if (fact.uid === primary.uid || !data.dbs.has(fact.uid)) continue
     const lasting = obstacle(fact, primary, facts)
-    const unheard = !fact.keeper.alive || (since !== null && fact.keeper.since <= since)
+    const unheard = !fact.keeper.alive || (since !== null && wordOf(fact.keeper) <= since)
     if (lasting === null && since !== null && unheard) awaited.push(fact)
     else {
       const why = lasting ?? shortfall(fact, primary, facts)
@@ -60,9 +62,20 @@ export function candidates(
   return { ready: ready.toSorted(byAdvance), awaited, refused }
 }
 
+/**
+ * Since when a keeper's word is new. Where positions decide, it must have been gathered since: the
+ * second publish was, the first may have been under way. Who is confirmed in sync has what counts
+ * wherever it is, unless it is measured by a certificate.
+ */
+const latest = (primary: DBFact, facts: Facts): ((keeper: DBFact["keeper"]) => Millis) => {
+  const measured = !bound(primary, facts) || primary.keeper.info?.certificate !== undefined
+  return (keeper) => (measured ? keeper.previous : keeper.since)
+}
+
 /** What no further report of the same kind would change soon. */
 function obstacle(fact: DBFact, primary: DBFact, facts: Facts): string | null {
   if (fact.keeper.failed) return "its keeper is silent"
+  if (isSetApart(fact.keeper)) return "its keeper is paused"
   if (fact.keeper.keeper?.status.canBeMaster === false) return "its keeper may not be master"
   if (bound(primary, facts) && !inSync(primary).includes(fact.uid))
     return "it is not confirmed in sync"
@@ -74,6 +87,7 @@ function shortfall(fact: DBFact, primary: DBFact, facts: Facts): string | null {
   if (!fact.up) return "its PostgreSQL is not healthy"
   if (fact.validity === "unknown") return "its copy is not complete"
   if (fact.validity === "invalid" && !fact.ahead) return "its history is not the primary's"
+  if (!fact.comparable) return "its timeline is too old to be compared with the primary's"
   const lag = knownEnd(primary) - fact.position
   if (!bound(primary, facts) && lag > BigInt(facts.spec.maxStandbyLag))
     return `it lags ${lag} bytes, more than maxStandbyLag`

@@ -15,17 +15,29 @@ import { same, zeroTime } from "#model/codec.ts"
 import type { Event } from "#model/events.ts"
 import { type Nonce, newEpoch, newNonce } from "#model/ids.ts"
 import { zeroLsn } from "#base/lsn.ts"
+import { forgetDead } from "./dead.ts"
 import { deriveSpecs, raiseGenerations, stamp } from "./derive.ts"
 import { type DBFact, observe } from "./facts.ts"
 import { keepGate } from "./gate.ts"
 import { initialize } from "./initialize.ts"
 import { brokenRules } from "./invariants.ts"
 import { type Memory, type Snapshot } from "./memory.ts"
-import { answerRequest, crown, depose, judge, settleFence, succeed } from "./primary.ts"
-import { type Reducer, type Round, beginRound, inOrder, withDB, withStatus } from "./round.ts"
-import { keepStandbys, forgetDead } from "./standbys.ts"
+import { keepPredecessor } from "./predecessor.ts"
+import { answerRequest, depose, judge, settleFence } from "./primary.ts"
+import {
+  type Gathering,
+  type Reducer,
+  type Round,
+  beginRound,
+  inOrder,
+  withDB,
+  withStatus,
+} from "./round.ts"
+import { keepStandbys } from "./standbys.ts"
 import { status } from "./status.ts"
+import { release, succeed } from "./succession.ts"
 import { keepSync } from "./sync.ts"
+import { reclone } from "./wishes.ts"
 
 export type Output =
   | { readonly kind: "write"; readonly data: ClusterData; readonly nonce: Nonce }
@@ -46,7 +58,9 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now, seed: numbe
   const facts = observe(snapshot, memory, now)
   const random = generator(seed)
   const { round, gathered } = beginRound(facts, settleFence(memory, data, facts), now, random)
-  const phase = data.cluster.status.phase === "normal" ? steady : initialize
+  const isNormal = data.cluster.status.phase === "normal"
+  if (isNormal && facts.primary === null) return headless(gathered, round)
+  const phase = isNormal ? steady : initialize
   const wanted = raiseGenerations(data, inOrder(status, phase, deriveSpecs)(data, round))
   const rules = brokenRules(data, wanted)
   const { events, memory: after } = gathered()
@@ -63,19 +77,25 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now, seed: numbe
   }
 }
 
+/** Nobody knows what such a document means: it stays as it is until a person corrects it (D-23). */
+function headless(gathered: Gathering["gathered"], round: Round): Decision {
+  round.sayOnce("primary.stuck", {
+    why: "the cluster data names a primary that does not exist, or whose keeper does not",
+    remedy: "stolon ctl init, or clusterdata write with a correct document",
+  })
+  return { output: { kind: "hold" }, ...gathered() }
+}
+
 const steady: Reducer = (data, round) => {
   const primary = round.facts.primary
-  if (primary === null) {
-    round.sayOnce("primary.stuck", {
-      why: "the cluster data names a primary that does not exist",
-      remedy: "stolon ctl init, or clusterdata write with a correct document",
-    })
-    return data
-  }
+  if (primary === null) return data
   const known = forgetDead(data, round)
   if (known.cluster.status.primaryRevoked) return succeed(known, round, primary)
   const judgement = judge(known, round.facts, primary)
   if (judgement.kind === "depose") return depose(known, round, primary, judgement.why)
+  if (judgement.kind === "keep" && judgement.why !== null)
+    round.sayOnce("failover.paused", { db: primary.uid, why: judgement.why })
+  else round.over("failover.paused")
   if (judgement.kind === "stuck")
     round.sayOnce("primary.stuck", { why: judgement.why, remedy: judgement.remedy })
   else round.over("primary.stuck")
@@ -86,8 +106,9 @@ const steady: Reducer = (data, round) => {
 function serve(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   const crowned = keepRole(named(data, round), round, primary)
   const gated = keepGate(primary)(crowned, round)
-  if (!primary.up || primary.convergence !== "converged") return gated
-  return inOrder(keepStandbys(primary), keepSync(primary))(gated, round)
+  const works = primary.up && primary.convergence === "converged"
+  const rest = works ? [reclone(primary), keepStandbys(primary), keepSync(primary)] : []
+  return inOrder(...rest, keepPredecessor(primary.uid))(gated, round)
 }
 
 /**
@@ -103,7 +124,7 @@ const named = (data: ClusterData, round: Round): ClusterData =>
 function keepRole(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   if (round.facts.spec.role !== "master" || primary.db.spec.role === "master") return data
   round.say("primary.role", { db: primary.uid, role: "master" })
-  return crown(data, round.facts, primary.uid)
+  return release(data, round.facts, primary)
 }
 
 /** The document without what changes at every look. */

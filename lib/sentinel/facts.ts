@@ -10,8 +10,16 @@ import { type DB, type Keeper, isMasterType } from "#model/cluster.ts"
 import type { DBUID, KeeperUID, ProxyUID } from "#model/ids.ts"
 import { type KeeperInfo, type PostgresState, type ProxyInfo, capabilities } from "#model/info.ts"
 import { type FullSpec, withDefaults } from "#model/spec.ts"
-import { diverged, hasWalFor, isAhead } from "#model/timeline.ts"
-import { type Memory, type Seen, type Snapshot, reportsHealthy, stateOf } from "./memory.ts"
+import { diverged, hasWalFor, isAhead, isComparable } from "#model/timeline.ts"
+import {
+  type Memory,
+  type Snapshot,
+  isCopying,
+  reportsHealthy,
+  silenceLimit,
+  stateOf,
+} from "./memory.ts"
+import { type Seen, hasDouble } from "./voice.ts"
 
 export interface KeeperFact {
   readonly uid: KeeperUID
@@ -20,11 +28,17 @@ export interface KeeperFact {
   readonly silentFor: Millis
   /** When its present info was first seen. */
   readonly since: Millis
+  /** When the one before was first seen: the present info was gathered later than that. */
+  readonly previous: Millis
   /** It published while we watched, and not too long ago. */
   readonly alive: boolean
   /** Silent for failInterval, or forced to fail. */
   readonly failed: boolean
   readonly obeys: boolean
+  /** It has said twice what it has applied. */
+  readonly repeated: boolean
+  /** Another keeper runs with its uid (D-16). */
+  readonly double: boolean
 }
 
 export type Convergence = "converged" | "converging" | "failed"
@@ -47,6 +61,8 @@ export interface DBFact {
   readonly validity: Validity
   /** On a timeline that the primary may have begun after its last report. */
   readonly ahead: boolean
+  /** What the primary reports of its history reaches back to this copy's timeline (D-26). */
+  readonly comparable: boolean
   readonly verdict: "good" | "converging" | "failed"
   /** Stuck behind WAL that the primary no longer has (D-37). */
   readonly starved: boolean
@@ -73,7 +89,7 @@ export interface Facts {
 
 export function observe(snapshot: Snapshot, memory: Memory, now: Now): Facts {
   const spec = withDefaults(snapshot.data.cluster.spec)
-  const failInterval = silenceLimit(spec)
+  const failInterval = silenceLimit(spec, memory.pace)
   const keepers = new Map<KeeperUID, KeeperFact>()
   for (const uid of new Set([...snapshot.data.keepers.keys(), ...memory.keepers.keys()]))
     keepers.set(uid, keeperFact(uid, snapshot, memory, failInterval, now))
@@ -97,15 +113,6 @@ export function observe(snapshot: Snapshot, memory: Memory, now: Now): Facts {
   }
 }
 
-/**
- * Go adds up to one sleepInterval before its timer starts; a failInterval shorter than two
- * heartbeats would see ghosts.
- */
-function silenceLimit(spec: FullSpec): Millis {
-  const [fail, sleep] = [toMillis(spec.failInterval), toMillis(spec.sleepInterval)]
-  return fail >= 2 * sleep ? fail : millis(fail + 2 * sleep)
-}
-
 function keeperFact(
   uid: KeeperUID,
   { data }: Snapshot,
@@ -124,9 +131,12 @@ function keeperFact(
     info: ours?.info ?? null,
     silentFor,
     since: ours?.since ?? millis(-Infinity),
+    previous: ours?.previous ?? millis(-Infinity),
     alive: ours !== null && ours.heard && !silent,
     failed: silent || keeper?.status.forceFail === true,
+    repeated: ours?.repeated === true,
     obeys: ours?.info.capabilities.includes(capabilities.certificate) === true,
+    double: ours !== null && hasDouble(ours, failInterval, now.mono),
   }
 }
 
@@ -168,6 +178,7 @@ function dbFact(
     convergence,
     validity,
     ahead: primary !== null && isAhead(mainBranch(primary, memory), reported),
+    comparable: primary !== null && isComparable(mainBranch(primary, memory), reported),
     verdict,
     starved: kind === "standby" && isStarved(db, state, primary, memory),
     lost: kind === "standby" && db.spec.initMode === "none" && holdsNothing(keeper),
@@ -197,9 +208,8 @@ const reportedBranch = (db: DB, state: PostgresState | null): Reported =>
 
 /** The limit for a DB to apply its generation; null = none (5.5). */
 export function convergenceLimit(db: DB, spec: FullSpec): Millis | null {
-  const copying = db.generation === 1 && db.spec.initMode === "resync"
-  const limit = toMillis(copying ? spec.syncTimeout : spec.convergenceTimeout)
-  return copying && limit === 0 ? null : limit
+  const limit = toMillis(isCopying(db) ? spec.syncTimeout : spec.convergenceTimeout)
+  return isCopying(db) && limit === 0 ? null : limit
 }
 
 function convergenceOf(db: DB, spec: FullSpec, memory: Memory, now: Now): Convergence {
@@ -241,7 +251,7 @@ function isStarved(
   const main = stateOf(primary, memory.keepers)
   if (main === undefined || main.olderWalFile === "" || main.xLogPos === state.xLogPos) return false
   const times = memory.stalled.get(db.uid)?.times ?? 0
-  return times > 10 && !hasWalFor(main.olderWalFile, state.xLogPos)
+  return times > 10 && !hasWalFor(main.olderWalFile, state.xLogPos, main.walSegmentSize)
 }
 
 /**

@@ -54,6 +54,9 @@ export function unready(primary: DBFact, facts: Facts): string[] {
   // the first commits of a synchronous cluster wait for a standby, too (W3)
   if (isSynchronous(facts.spec) && !db.spec.synchronousReplication)
     missing.push("synchronous replication applied")
+  // a Go keeper says so while its reload is still under way; by its next word it has arrived (D-03)
+  if (isSynchronous(facts.spec) && !primary.keeper.obeys && !primary.keeper.repeated)
+    missing.push("a second report that its synchronous names are applied")
   if (
     state !== null &&
     state.systemID !== "" &&

@@ -15,7 +15,7 @@ export const initialize: Reducer = (data, round) => {
   if (uid === "" || !data.dbs.has(uid)) return begin(data, round)
   if (fact === undefined) return data
   if (fact.convergence === "converged" && fact.up) return finish(data, round, fact)
-  return timedOut(fact, round) ? giveUp(data, round, fact) : data
+  return hasLasted(fact, round) ? late(data, round, fact) : data
 }
 
 function begin(data: ClusterData, round: Round): ClusterData {
@@ -52,7 +52,8 @@ function chooseKeeper(data: ClusterData, round: Round): KeeperUID | null {
       (a.uid < b.uid ? -1 : 1),
   )
   if (first !== undefined) return first.uid
-  round.sayOnce("cluster.waiting", { keeper: keeperUID(named ?? "any") })
+  const why = "there is no keeper yet that may begin"
+  round.sayOnce("cluster.waiting", { keeper: keeperUID(named ?? "any"), why })
   return null
 }
 
@@ -82,6 +83,7 @@ function firstSpec(keeper: KeeperUID, { facts }: Round): DBSpec {
  */
 function finish(data: ClusterData, round: Round, fact: DBFact): ClusterData {
   const { spec } = round.facts
+  round.over("cluster.waiting")
   round.say("cluster.initialized", { db: fact.uid, keeper: fact.keeper.uid })
   const merged: ClusterData =
     spec.mergePgParameters && fact.state !== null
@@ -102,12 +104,28 @@ function finish(data: ClusterData, round: Round, fact: DBFact): ClusterData {
   )
 }
 
-function timedOut(fact: DBFact, { facts, memory, now }: Round): boolean {
-  if (facts.spec.initMode !== "new") return false // an operator's data: never given up by a timer
-  const pending = memory.converging.get(fact.uid) ?? null
-  const ailing = memory.ailing.get(fact.uid) ?? null
-  const since = pending?.since ?? ailing
-  return since !== null && now.mono - since > toMillis(facts.spec.initTimeout)
+function hasLasted(fact: DBFact, { facts, memory, now }: Round): boolean {
+  const since = memory.converging.get(fact.uid)?.since ?? memory.ailing.get(fact.uid)
+  return since !== undefined && now.mono - since > toMillis(facts.spec.initTimeout)
+}
+
+/**
+ * It takes longer than initTimeout (D-30). A new cluster has nothing to lose and begins again. An
+ * operator's data is never given up by a timer: a restore may take hours, so it moves only away
+ * from a keeper that is gone, and an existing instance is where it is; what is waited for is said.
+ */
+function late(data: ClusterData, round: Round, fact: DBFact): ClusterData {
+  const mode = round.facts.spec.initMode
+  const { keeper } = fact
+  if (mode === "new" || (mode === "pitr" && keeper.failed)) return giveUp(data, round, fact)
+  const work = keeper.info?.postgresState?.work ?? ""
+  const why = keeper.failed
+    ? "its keeper is silent"
+    : fact.convergence === "converged"
+      ? "its PostgreSQL does not answer; see the keeper's log"
+      : `the keeper is not done; ${work === "" ? "see its log" : `it is at: ${work}`}`
+  round.sayOnce("cluster.waiting", { keeper: keeper.uid, why })
+  return data
 }
 
 function giveUp(data: ClusterData, round: Round, fact: DBFact): ClusterData {

@@ -12,8 +12,10 @@ import { millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
 import type { ClusterData, DB } from "#model/cluster.ts"
 import type { DBUID, Epoch, Generation, InfoUID, KeeperUID, ProxyUID } from "#model/ids.ts"
-import type { Infos, KeeperInfo, ProxyInfo } from "#model/info.ts"
+import type { Infos, PostgresState, ProxyInfo } from "#model/info.ts"
 import { type FullSpec, withDefaults } from "#model/spec.ts"
+import { resumed } from "./pause.ts"
+import { type Seen, type Voices, listen } from "./voice.ts"
 
 /** One consistent look at the store. */
 export interface Snapshot {
@@ -21,20 +23,20 @@ export interface Snapshot {
   readonly infos: Infos
 }
 
-/** The last change of a publisher's infoUID that this sentinel saw. */
-export interface Seen<Info> {
-  readonly infoUID: InfoUID
-  readonly info: Info
-  readonly since: Millis
-  /** It changed while we watched: what was there when we came may be a leftover. */
-  readonly heard: boolean
-}
-
 export interface Memory {
   readonly readAt: Millis | null
+  /** First read of those that followed each other without a gap. */
+  readonly watchingSince: Millis
+  /**
+   * How far reads lie apart when nothing is wrong but that the store, or this machine, is slow: the
+   * most of the last ones, fading.
+   */
+  readonly pace: Millis
   /** The primary's epoch at the last read. */
   readonly epoch: Epoch | ""
-  readonly keepers: ReadonlyMap<KeeperUID, Seen<KeeperInfo>>
+  readonly keepers: Voices
+  /** Keepers that were paused at the last read, by name or with the cluster. */
+  readonly paused: ReadonlySet<KeeperUID>
   /** Keepers of the document last read. */
   readonly listed: ReadonlySet<KeeperUID>
   readonly proxies: ReadonlyMap<ProxyUID, Seen<ProxyInfo>>
@@ -77,8 +79,11 @@ export interface Fence {
 
 export const emptyMemory: Memory = {
   readAt: null,
+  watchingSince: millis(0),
+  pace: millis(0),
   epoch: "",
   keepers: new Map(),
+  paused: new Set(),
   listed: new Set(),
   proxies: new Map(),
   ailing: new Map(),
@@ -93,27 +98,50 @@ export const emptyMemory: Memory = {
 /** A read failed: whatever is silent from now on may be silent only to us. */
 export const interrupt = (memory: Memory): Memory => ({ ...memory, readAt: null })
 
-/** Time without a successful read that counts as a gap: well below what makes anybody fail. */
-const gapLimit = (spec: FullSpec): number => {
-  const [sleep, fail] = [toMillis(spec.sleepInterval), toMillis(spec.failInterval)]
-  return Math.max(2 * sleep, Math.min(1000, fail / 2))
+/**
+ * Silence that makes somebody fail. Go adds up to one sleepInterval before its timer starts; a
+ * failInterval shorter than two heartbeats would see ghosts, and so would one that is shorter than
+ * two of our own rounds: whoever publishes through the same store is as slow as we are.
+ */
+export function silenceLimit(spec: FullSpec, pace: Millis): Millis {
+  const [fail, sleep] = [toMillis(spec.failInterval), toMillis(spec.sleepInterval)]
+  return millis(Math.max(fail >= 2 * sleep ? fail : fail + 2 * sleep, 2 * pace))
 }
+
+/**
+ * Time without a successful read that counts as a gap: well below what makes anybody fail, and more
+ * than a round takes, or a leader whose rounds are slow would forget everything in each.
+ */
+const gapLimit = (spec: FullSpec, pace: Millis): number => {
+  const [sleep, fail] = [toMillis(spec.sleepInterval), toMillis(spec.failInterval)]
+  return Math.max(2 * sleep, Math.min(1000, fail / 2), 1.5 * pace)
+}
+/** A sentinel that was frozen for an hour is not slow. */
+const paceMax = 30_000
+const paceAfter = ({ readAt, pace }: Memory, mono: Millis): Millis =>
+  readAt === null ? pace : millis(Math.min(paceMax, Math.max(mono - readAt, pace / 2)))
 
 /** Takes one successful read in. `fenced` is settled later in the round, from the facts. */
 export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
   const spec = withDefaults(snapshot.data.cluster.spec)
   const { mono } = now
-  const gap = memory.readAt === null || mono - memory.readAt > gapLimit(spec)
-  const base = begun(gap ? restarted(memory, mono) : memory, snapshot.data)
+  const gap = memory.readAt === null || mono - memory.readAt > gapLimit(spec, memory.pace)
+  const begin = begun(gap ? restarted(memory, mono) : memory, snapshot.data)
+  const base = resumed(begin, snapshot.data, gapLimit(spec, memory.pace), mono)
   const { infos, data } = snapshot
-  const published = see(base.keepers, infos.keepers, (info) => info.infoUID, mono)
+  const patience = millis(0.75 * silenceLimit(spec, memory.pace))
+  const published = see(base.keepers, infos.keepers, mono, (last, info) =>
+    listen(last, info, { data, patience, mono }),
+  )
   const keepers = unheard(published, (uid) => base.listed.has(uid) && !data.keepers.has(uid))
   return {
     ...base,
     readAt: mono,
+    watchingSince: gap ? mono : memory.watchingSince,
+    pace: paceAfter(memory, mono),
     keepers,
     listed: new Set(data.keepers.keys()),
-    proxies: see(base.proxies, infos.proxies, (info) => info.infoUID, mono),
+    proxies: see(base.proxies, infos.proxies, mono, (last, info) => heardOf(last, info, mono)),
     ailing: timers(data, base.ailing, (db) => !reportsHealthy(db, keepers), mono),
     converging: pendings(data, base.converging, keepers, mono),
     stalled: stalls(data, base.stalled, keepers),
@@ -125,10 +153,7 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
  * Somebody removed these keepers since the last read: what they had published by then may be their
  * last words, so it does not bring them back. The next word does (5.3 R3).
  */
-const unheard = (
-  keepers: ReadonlyMap<KeeperUID, Seen<KeeperInfo>>,
-  removed: (uid: KeeperUID) => boolean,
-): ReadonlyMap<KeeperUID, Seen<KeeperInfo>> =>
+const unheard = (keepers: Voices, removed: (uid: KeeperUID) => boolean): Voices =>
   new Map([...keepers].map(([uid, seen]) => [uid, removed(uid) ? { ...seen, heard: false } : seen]))
 
 /** A primary that begins a new epoch, promoted or reinstated, gets the time to start. */
@@ -143,11 +168,17 @@ function begun(memory: Memory, data: ClusterData): Memory {
 
 const restarted = (memory: Memory, mono: Millis): Memory => ({
   ...memory,
-  keepers: mapValues(memory.keepers, (seen) => ({ ...seen, since: mono, heard: false })),
-  proxies: mapValues(memory.proxies, (seen) => ({ ...seen, since: mono, heard: false })),
+  keepers: mapValues(memory.keepers, (seen) => ({ ...seen, ...unheardSince(mono) })),
+  proxies: mapValues(memory.proxies, (seen) => ({ ...seen, ...unheardSince(mono) })),
   ailing: mapValues(memory.ailing, () => mono),
   converging: mapValues(memory.converging, (pending) => ({ ...pending, since: mono })),
   fence: memory.fence && { ...memory.fence, since: mono, fencedAt: null },
+})
+
+const unheardSince = (mono: Millis): Pick<Seen<unknown>, "since" | "previous" | "heard"> => ({
+  since: mono,
+  previous: millis(-Infinity),
+  heard: false,
 })
 
 const mapValues = <K, V>(map: ReadonlyMap<K, V>, change: (value: V) => V): ReadonlyMap<K, V> =>
@@ -158,27 +189,31 @@ const mapValues = <K, V>(map: ReadonlyMap<K, V>, change: (value: V) => V): Reado
  * silence does. Whoever has been gone for long is forgotten, so that the map does not grow for
  * ever.
  */
-function see<U, Info>(
-  before: ReadonlyMap<U, Seen<Info>>,
+function see<U, Info, Last extends Seen<Info>>(
+  before: ReadonlyMap<U, Last>,
   infos: ReadonlyMap<U, Info>,
-  infoUID: (info: Info) => InfoUID,
   mono: Millis,
-): ReadonlyMap<U, Seen<Info>> {
+  hear: (last: Last | undefined, info: Info) => Last,
+): ReadonlyMap<U, Last> {
   const after = new Map([...before].filter(([, seen]) => mono - seen.since < forgetAfter))
-  for (const [uid, info] of infos) {
-    const last = before.get(uid)
-    if (last === undefined)
-      after.set(uid, { infoUID: infoUID(info), info, since: mono, heard: false })
-    else if (last.infoUID !== infoUID(info))
-      after.set(uid, { infoUID: infoUID(info), info, since: mono, heard: true })
-    else after.set(uid, { ...last, info })
-  }
+  for (const [uid, info] of infos) after.set(uid, hear(before.get(uid), info))
   return after
 }
 const forgetAfter = millis(3_600_000)
 
+function heardOf<Info extends { readonly infoUID: InfoUID }>(
+  last: Seen<Info> | undefined,
+  info: Info,
+  mono: Millis,
+): Seen<Info> {
+  const { infoUID } = info
+  if (last?.infoUID === infoUID) return { ...last, info }
+  const previous = last === undefined ? millis(-Infinity) : last.since
+  return { infoUID, info, since: mono, previous, heard: last !== undefined }
+}
+
 /** The state that a keeper publishes of this very DB. */
-export const stateOf = (db: DB, keepers: Memory["keepers"]): KeeperInfo["postgresState"] => {
+export const stateOf = (db: DB, keepers: Memory["keepers"]): PostgresState | undefined => {
   const state = keepers.get(db.spec.keeperUID)?.info.postgresState
   return state?.uid === db.uid ? state : undefined
 }
@@ -205,6 +240,10 @@ function timers(
   return after
 }
 
+/** A copy that its keeper never reported as made (5.5, D-24). */
+export const isCopying = (db: DB): boolean =>
+  db.spec.initMode === "resync" && db.status.currentGeneration === 0
+
 function pendings(
   data: ClusterData,
   before: ReadonlyMap<DBUID, Pending>,
@@ -215,8 +254,11 @@ function pendings(
   for (const db of data.dbs.values()) {
     if (stateOf(db, keepers)?.generation === db.generation) continue
     const last = before.get(db.uid)
-    const same = last !== undefined && last.generation === db.generation
-    after.set(db.uid, same ? last : { generation: db.generation, since: mono })
+    // what is in the making began once, however often its specification changes meanwhile
+    const unborn = db.status.currentGeneration === 0
+    const same = last?.generation === db.generation
+    const since = last !== undefined && (same || unborn) ? last.since : mono
+    after.set(db.uid, { generation: db.generation, since })
   }
   return after
 }

@@ -3,13 +3,13 @@
  * primary is healthy and converged: what is removed here is only an assignment; the keeper keeps
  * the files until a new copy has proved itself (N3).
  */
-import { millis } from "#base/brand.ts"
-import { toMillis } from "#base/duration.ts"
 import { by, byNumber, byText, descending, firstOf, sortedValues } from "#base/order.ts"
 import { type ClusterData, type DB, emptyDB } from "#model/cluster.ts"
 import { type KeeperUID, firstGeneration, newDB } from "#model/ids.ts"
 import { byAdvance } from "./candidates.ts"
+import { isGone } from "./dead.ts"
 import type { DBFact } from "./facts.ts"
+import { isPaused, isSetApart } from "./pause.ts"
 import { type Reducer, type Round, inOrder, withDB, withSpec, withoutDB } from "./round.ts"
 
 /** Standbys in place of `primary`'s other DBs, as many as wanted. */
@@ -21,7 +21,7 @@ const settle: Reducer = (data, { facts }) => {
   let next = data
   for (const fact of facts.dbs.values())
     if (fact.kind === "standby" && fact.verdict === "good")
-      next = withSpec(next, fact.uid, { initMode: "none" })
+      next = withSpec(next, fact.uid, { initMode: "none", freshCopy: "" })
   return next
 }
 
@@ -41,13 +41,17 @@ const removeUseless =
     let next = data
     for (const fact of round.facts.dbs.values()) {
       if (fact.uid === primary.uid) continue
-      if (fact.kind === "master" && serves)
+      // an operator's own failover leaves these two behind in a pause, too
+      if (fact.kind === "master" && serves && !isSetApart(fact.keeper))
         next = remove(next, round, fact, "it was primary before")
+      else if (isPaused(data, fact.keeper.uid) && !hasForked(fact, primary)) continue
       else if (fact.kind === "standby" && fact.validity === "invalid")
         next = remove(next, round, fact, "its history is not the primary's")
       else if (fact.starved)
         next = remove(next, round, fact, "the primary no longer has the WAL that it needs")
       else if (fact.lost) next = remove(next, round, fact, "its keeper has lost the data")
+      else if (isGone(data, fact, primary, round))
+        next = remove(next, round, fact, "it has been gone for deadKeeperRemovalInterval")
     }
     return next
   }
@@ -66,7 +70,7 @@ const removeSurplus =
   (data, round) => {
     const wanted = round.facts.spec.maxStandbysPerSender
     const required = new Set(data.dbs.get(primary.uid)?.spec.synchronousStandbys ?? [])
-    const all = standbysOf(data, round, primary)
+    const all = standbysOf(data, round, primary).filter((fact) => !isPaused(data, fact.keeper.uid))
     const good = all.filter((fact) => fact.verdict === "good")
     if (good.length < wanted) return data
     let next = data
@@ -92,10 +96,14 @@ const leastUseful = firstOf<DBFact>(
 const add =
   (primary: DBFact): Reducer =>
   (data, round) => {
-    const present = standbysOf(data, round, primary).filter((fact) => fact.verdict !== "failed")
-    const missing = Math.max(0, round.facts.spec.maxStandbysPerSender - present.length)
+    const present = standbysOf(data, round, primary).filter(
+      (fact) => fact.verdict !== "failed" || isPaused(data, fact.keeper.uid),
+    )
+    // what was made in this very round (`reclone`) is in no fact yet
+    const made = [...data.dbs.keys()].filter((uid) => !round.facts.dbs.has(uid)).length
+    const missing = Math.max(0, round.facts.spec.maxStandbysPerSender - present.length - made)
     let next = data
-    for (const keeper of freeKeepers(data, round).slice(0, missing)) {
+    for (const keeper of eligible(data, round).slice(0, missing)) {
       const db = newStandby(keeper, round)
       round.say("db.added", { db: db.uid, keeper })
       next = withDB(next, db)
@@ -103,18 +111,37 @@ const add =
     return next
   }
 
-/** Keepers that are alive and have no DB, by uid. */
+/** It went on where the primary's timeline had ended; not another system in its place. */
+const hasForked = (fact: DBFact, primary: DBFact): boolean =>
+  !isSetApart(fact.keeper) &&
+  fact.validity === "invalid" &&
+  fact.state?.systemID === primary.db.status.systemdID
+
+/** In a paused cluster only whose DB was taken from it for an operator's failover. */
+const eligible = (data: ClusterData, round: Round): KeeperUID[] =>
+  freeKeepers(data, round).filter(
+    (uid) =>
+      data.cluster.status.paused === undefined ||
+      [...round.facts.dbs.values()].some((fact) => fact.keeper.uid === uid),
+  )
+
+/** Keepers that are alive, not set apart, and have no DB, by uid. */
 export function freeKeepers(data: ClusterData, round: Round): KeeperUID[] {
   const taken = new Set([...data.dbs.values()].map((db) => db.spec.keeperUID))
   return [...round.facts.keepers.values()]
     .filter(
-      (fact) => data.keepers.has(fact.uid) && fact.alive && !fact.failed && !taken.has(fact.uid),
+      (fact) =>
+        data.keepers.has(fact.uid) &&
+        fact.alive &&
+        !fact.failed &&
+        !isSetApart(fact) &&
+        !taken.has(fact.uid),
     )
     .map((fact) => fact.uid)
     .toSorted(byText)
 }
 
-const newStandby = (keeper: KeeperUID, round: Round): DB => ({
+export const newStandby = (keeper: KeeperUID, round: Round): DB => ({
   ...emptyDB,
   uid: newDB(round.random),
   generation: firstGeneration,
@@ -148,47 +175,3 @@ const follow =
       followers: followers.map((db) => db.uid).toSorted(byText),
     })
   }
-
-/**
- * Keepers that have been dead for long and hold no DB are forgotten (N1). The document's wall-clock
- * time decides, but only of one that is silent for this sentinel too (D-35).
- */
-export const forgetDead: Reducer = (data, round) => {
-  const limit = toMillis(round.facts.spec.deadKeeperRemovalInterval)
-  const taken = new Set([...data.dbs.values()].map((db) => db.spec.keeperUID))
-  const keepers = new Map(data.keepers)
-  for (const keeper of sortedValues(data.keepers)) {
-    const fact = round.facts.keepers.get(keeper.uid)
-    if (taken.has(keeper.uid) || fact?.failed !== true) continue
-    if (wallMillis(round.now.wall) - wallMillis(keeper.status.lastHealthyTime) <= limit) continue
-    round.say("keeper.removed", { keeper: keeper.uid })
-    keepers.delete(keeper.uid)
-  }
-  return keepers.size === data.keepers.size ? data : { ...data, keepers }
-}
-
-/**
- * Milliseconds since 1970 of an RFC 3339 time; `Date` is banned on this floor, so the calendar is
- * computed (civil days).
- */
-export function wallMillis(time: string): number {
-  const match =
-    /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))$/.exec(time)
-  if (match === null) return millis(0)
-  const [, y, mo, d, h, mi, s, fraction = "0", sign = "+", oh = "0", om = "0"] = match
-  const month = Number(mo)
-  const year = Number(y) - (month <= 2 ? 1 : 0)
-  const era = Math.floor(year / 400)
-  const yearOfEra = year - era * 400
-  const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + Number(d) - 1
-  const days =
-    era * 146_097 +
-    yearOfEra * 365 +
-    Math.floor(yearOfEra / 4) -
-    Math.floor(yearOfEra / 100) +
-    dayOfYear -
-    719_468
-  const offset = (Number(oh) * 60 + Number(om)) * (sign === "-" ? -1 : 1)
-  const seconds = days * 86_400 + Number(h) * 3600 + (Number(mi) - offset) * 60 + Number(s)
-  return seconds * 1000 + Math.floor(Number(`0.${fraction}`) * 1000)
-}

@@ -8,6 +8,7 @@ import { emptyKeeper } from "#model/cluster.ts"
 import { firstGeneration } from "#model/ids.ts"
 import type { DBFact, KeeperFact } from "./facts.ts"
 import { type Reducer, type Round, inOrder, withDB, withKeeper } from "./round.ts"
+import { withoutHandled } from "./wishes.ts"
 
 /**
  * A keeper that was removed by hand comes back only when it publishes again: what lies in the store
@@ -36,6 +37,10 @@ const discover: Reducer = (data, round) => {
 
 const keepers: Reducer = (data, round) => {
   let next = data
+  const doubles = sortedValues(round.facts.keepers).filter((fact) => fact.double)
+  if (doubles.length > 0)
+    round.sayOnce("keeper.duplicate", { keeper: doubles.map((fact) => fact.uid).join(", ") })
+  else round.over("keeper.duplicate")
   for (const keeper of sortedValues(data.keepers)) {
     const fact = round.facts.keepers.get(keeper.uid)
     next = withKeeper(next, fact === undefined ? keeper : keeperStatus(keeper, fact, round))
@@ -53,7 +58,8 @@ function keeperStatus(keeper: Keeper, fact: KeeperFact, round: Round): Keeper {
     info === null
       ? {}
       : {
-          bootUUID: info.bootUUID,
+          // a leftover, or another keeper's word, starts nobody (G6, D-16)
+          ...(fact.alive ? { bootUUID: info.bootUUID } : {}),
           postgresBinaryVersion: info.postgresBinaryVersion,
           ...(info.canBeMaster === undefined ? {} : { canBeMaster: info.canBeMaster }),
           ...(info.canBeSynchronousReplica === undefined
@@ -63,7 +69,7 @@ function keeperStatus(keeper: Keeper, fact: KeeperFact, round: Round): Keeper {
   return {
     ...keeper,
     status: {
-      ...keeper.status,
+      ...withoutHandled(keeper.status, info?.handled ?? []),
       ...reported,
       healthy,
       forceFail: false, // heard: the judgement of this round has it

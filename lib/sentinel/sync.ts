@@ -68,6 +68,10 @@ const synchronous = (wanted: readonly DBUID[], spec: FullSpec): SyncSpec => ({
 const maySync = (fact: DBFact): boolean =>
   fact.keeper.keeper?.status.canBeSynchronousReplica !== false
 
+/** An operator wants its copy made afresh: another takes its place first. */
+const isLeaving = ({ keeper }: DBFact): boolean =>
+  keeper.keeper?.status.wishes?.reclone !== undefined
+
 /** Connected to the primary (D-09). A Go keeper does not say; its health is all there is. */
 const inTouch = (fact: DBFact): boolean => !fact.keeper.obeys || fact.state?.streaming === true
 
@@ -146,7 +150,8 @@ const good = (data: ClusterData, facts: Facts): DBFact[] =>
         data.dbs.has(fact.uid) &&
         fact.kind === "standby" &&
         fact.verdict === "good" &&
-        fact.validity === "valid",
+        fact.validity === "valid" &&
+        !isLeaving(fact),
     )
     .toSorted(bySuitability)
 

@@ -3,6 +3,7 @@
  * it refuses. Gentler than Go in three ways that only help: blanks around an entry and empty
  * entries do not matter, and a missing port is etcd's.
  */
+import { goQuote } from "#base/text.ts"
 import { StoreError } from "#port/store.ts"
 
 export interface Endpoints {
@@ -38,15 +39,17 @@ function parseEndpoint(entry: string): { readonly scheme: string; readonly addre
   const host = authority.slice(authority.lastIndexOf("@") + 1)
   const wrong = hostTrouble(host)
   if (wrong !== null)
-    throw refused(`cannot parse endpoint ${quoted(entry)}: parse ${quoted(entry)}: ${wrong}`)
+    throw refused(`cannot parse endpoint ${goQuote(entry)}: parse ${goQuote(entry)}: ${wrong}`)
   return { scheme, address: withPort(host) }
 }
 
 /** What net/url says of such a host; null when it is fine. */
 function hostTrouble(host: string): string | null {
   if (/[\u0000-\u001f\u007f]/.test(host)) return "net/url: invalid control character in URL"
+  const escape = /%(?![0-9a-fA-F]{2})[^]{0,2}/.exec(host)
+  if (escape !== null) return `invalid URL escape ${goQuote(escape[0])}`
   const bad = /[ "<>\\^`{|}]/.exec(host)
-  if (bad !== null) return `invalid character ${quoted(bad[0])} in host name`
+  if (bad !== null) return `invalid character ${goQuote(bad[0])} in host name`
   if (host === "" || host.startsWith(":")) return "missing host"
   if (host.startsWith("[")) {
     const end = host.indexOf("]")
@@ -60,12 +63,10 @@ function hostTrouble(host: string): string | null {
 const portTrouble = (port: string): string | null =>
   /^(:\d*)?$/.test(port) && Number(port.slice(1)) <= 65535
     ? null
-    : `invalid port ${quoted(port)} after host`
+    : `invalid port ${goQuote(port)} after host`
 
 function withPort(host: string): string {
   const port = /:(\d*)$/.exec(host.slice(host.lastIndexOf("]") + 1))
   if (port === null) return `${host}:${defaultPort}`
   return port[1] === "" ? `${host}${defaultPort}` : host
 }
-
-const quoted = (text: string): string => JSON.stringify(text)

@@ -66,18 +66,19 @@ const watched = (keys: Keys, what: "clusterdata" | "everything"): readonly strin
 
 function reading(entry: Entry | null, key: string): Reading {
   if (entry === null) return { kind: "absent", version: null }
-  const data = decodeOrThrow(entry.value, key)
+  const data = decodeOrThrow(entry, key)
   return data === null
     ? { kind: "absent", version: entry.version }
     : { kind: "found", data, version: entry.version }
 }
 
-function decodeOrThrow(text: string, key: string): ClusterData | null {
+function decodeOrThrow({ value, version }: Entry, key: string): ClusterData | null {
   try {
-    return decodeClusterData(text)
+    return decodeClusterData(value)
   } catch (cause) {
     const code = cause instanceof FormatError ? "format" : "malformed"
-    throw new StoreError(code, `cluster data under ${key}: ${message(cause)}`, { cause })
+    const document = { text: value, version }
+    throw new StoreError(code, `cluster data under ${key}: ${message(cause)}`, { cause, document })
   }
 }
 

@@ -5,8 +5,8 @@
 import { readFileSync } from "node:fs"
 import { getCACertificates, rootCertificates } from "node:tls"
 import type { StoreSettings } from "#port/store.ts"
+import { fileTrouble } from "#system/errno.ts"
 import { refused } from "./endpoints.ts"
-import { message } from "./scope.ts"
 
 export interface TlsFiles {
   readonly ca: Buffer
@@ -27,8 +27,7 @@ function read(path: string): Buffer {
   try {
     return readFileSync(path)
   } catch (error) {
-    const text = message(error).includes("ENOENT") ? "no such file or directory" : message(error)
-    throw refused(`cannot create store tls config: open ${path}: ${text}`)
+    throw refused(`cannot create store tls config: ${fileTrouble("open", path, error)}`)
   }
 }
 

@@ -25,6 +25,8 @@ export interface LogOptions {
   readonly format: "text" | "json"
   /** Colours the level. Only for terminals, and only when the user did not refuse. */
   readonly colour: boolean
+  /** The third column of a line that is no event, from its message; absent: the component. */
+  readonly place?: (message: string) => string
   /** Where lines go; standard error when absent. */
   readonly sink?: Sink
   /** Wall time, for tests. */
@@ -51,7 +53,8 @@ export function openLog(options: LogOptions): ComponentLog {
     event: ({ code, fields }: Event) => {
       write(events[code].level, `${component}/${code}`, events[code].doc, fields)
     },
-    line: (level, message, fields = {}) => write(level, component, message, fields),
+    line: (level, message, fields = {}) =>
+      write(level, options.place?.(message) ?? component, message, fields),
     output: (line) => sink.write(`${line}\n`),
     flush: (ms) => sink.flush(ms),
   }

@@ -15,6 +15,10 @@ const codes: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 }
 /** How long the second signal leaves for stopping children. */
 const hurryMs = 2_000
 
+/** Tools send them to Go programs, which take no notice; our runtime would end (reference 8.4). */
+const idle: readonly NodeJS.Signals[] = ["SIGUSR1", "SIGUSR2"]
+const nothing = (): void => {}
+
 /** Listens until disposed. `exit` ends the process; tests put something else there. */
 export function onShutdown(exit: (code: number) => void = (code) => process.exit(code)): Shutdown {
   const first = new AbortController()
@@ -30,12 +34,14 @@ export function onShutdown(exit: (code: number) => void = (code) => process.exit
   }
   process.on("SIGINT", take)
   process.on("SIGTERM", take)
+  for (const signal of idle) process.on(signal, nothing)
   return {
     signal: first.signal,
     hurry: second.signal,
     [Symbol.dispose]: () => {
       process.off("SIGINT", take)
       process.off("SIGTERM", take)
+      for (const signal of idle) process.off(signal, nothing)
       if (timer !== null) clearTimeout(timer)
     },
   }

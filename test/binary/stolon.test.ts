@@ -9,6 +9,7 @@ import { join } from "node:path"
 import manifest from "../../package.json"
 import { build } from "../../scripts/build.ts"
 import { type EtcdCluster, startEtcd } from "#test/conformance/etcd.ts"
+import { rows, summary } from "#test/unit/cmd/go-recording.ts"
 import { type Ran, obstacle, runHidden } from "./hidden.ts"
 
 setDefaultTimeout(120_000)
@@ -60,6 +61,23 @@ describe.skipIf(obstacle !== null)(
       expect(ran).toMatchObject({ code: 0, stderr: "" })
       expect(ran.stdout).not.toBe("")
     })
+
+    const recorded = rows.filter(
+      ({ program, argv }) =>
+        program === "stolonctl" &&
+        argv.includes("--store-backend=etcdv3") &&
+        !argv.some((word) => word.startsWith("--store-endpoints")),
+    )
+    test.each(recorded.map((row) => [row.name, row] as const))(
+      "on an etcd without cluster data %s ends as Go's",
+      async (_, { argv, env, told }) => {
+        const ran = await runHidden(empty, ["./stolonctl", ...argv], {
+          ...env,
+          STOLONCTL_STORE_ENDPOINTS: etcd.endpoints.join(","),
+        })
+        expect(summary({ ...ran, exit: ran.code })).toEqual(told)
+      },
+    )
 
     test("initialises a cluster in etcd and reads it back", async () => {
       const init = await run("./stolon", "ctl", "init", "--yes", ...inStore("c1"))

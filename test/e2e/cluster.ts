@@ -33,6 +33,10 @@ export interface ClusterOptions {
   readonly sentinels?: number
   /** Beyond what `stolon ctl init` writes by itself. */
   readonly spec?: Readonly<Record<string, unknown>>
+  /** PostgreSQL's programs; those of this machine by default. */
+  readonly programs?: string
+  /** Called for each node before its first start: what lies on its disk already. */
+  readonly prepare?: (uid: string, dataDir: string) => Promise<void>
 }
 
 /** A component that is not a keeper. */
@@ -79,12 +83,11 @@ export interface Cluster extends AsyncDisposable {
   primary(): Promise<Node>
   /** Waits until every started keeper runs its part, converged, and clients get through. */
   settled(ms?: number): Promise<Facts>
-  addNode(): Promise<Node>
+  addNode(uid?: string): Promise<Node>
   /** The ends of all logs, for a failed test. */
   logs(): string
 }
 
-const programs = postgresPrograms("")
 const never = new AbortController().signal
 
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
@@ -118,8 +121,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     for (const part of [...parts, ...nodes]) await part.kill()
     for (const node of nodes) await node.killAll()
   })
-  const addNode = async (): Promise<Node> => {
-    const made = await newNode(place, common, `keeper${nodes.length + 1}`)
+  const programs = options.programs ?? postgresPrograms("")
+  const addNode = async (uid = `keeper${nodes.length + 1}`): Promise<Node> => {
+    const made = await newNode(place, common, programs, uid)
+    await options.prepare?.(made.uid, made.dataDir)
     nodes.push(made)
     made.start()
     return made
@@ -200,7 +205,8 @@ async function ctl(common: readonly string[], argv: readonly string[]): Promise<
   return out
 }
 
-function newPart(place: Place, name: string, argv: readonly string[]): Part {
+/** A component of ours, not started yet. */
+export function newPart(place: Place, name: string, argv: readonly string[]): Part {
   const log = join(place.directory, `${name}.log`)
   let child: Bun.Subprocess | null = null
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
@@ -233,10 +239,17 @@ function newPart(place: Place, name: string, argv: readonly string[]): Part {
   }
 }
 
-async function newNode(place: Place, common: readonly string[], uid: string): Promise<Node> {
+/** A keeper of ours, not started yet; on a port of its own unless `given` is one. */
+export async function newNode(
+  place: Place,
+  common: readonly string[],
+  programs: string,
+  uid: string,
+  given: number | null = null,
+): Promise<Node> {
   const dataDir = join(place.directory, uid)
   await ownedDirectory(dataDir)
-  const [port = 0] = await freePorts(1)
+  const port = given ?? (await freePorts(1))[0] ?? 0
   const part = newPart(place, uid, [
     "keeper",
     ...common,

@@ -58,13 +58,17 @@ export async function ownedDirectory(path: string): Promise<void> {
  * Words that run the executable as that user with `argv`. It gets a SIGTERM when the test process
  * dies, so that no PostgreSQL is left behind.
  */
-export function words(argv: readonly string[]): readonly string[] {
+export const words = (argv: readonly string[]): readonly string[] =>
+  wordsOf(["/proc/self/exe", ...argv])
+
+/** The same for any other program. */
+export function wordsOf(command: readonly string[]): readonly string[] {
   const who =
     user === null
       ? []
       : ["--uid", `${user.uid}`, "--gid", `${user.gid}`, "--groups", user.groups.join()]
   const orders = [...who, "--pdeathsig", "SIGTERM", "--parent", `${process.pid}`]
-  return [binary, "launch", ...orders, "--", "/proc/self/exe", ...argv]
+  return [binary, "launch", ...orders, "--", ...command]
 }
 
 /** An environment without settings of the person who runs the tests. */

@@ -176,3 +176,16 @@ export const rowsAt = (port: number, table = "written"): Promise<ReadonlySet<num
     const rows = await sql`select id::int from ${sql(table)}`
     return new Set(rows.map((row) => Number(row["id"])))
   })
+
+/** The rows that the server at `port` answers to a statement with. */
+export const ask = (
+  port: number,
+  statement: string,
+): Promise<readonly Readonly<Record<string, unknown>>[]> =>
+  once(port, async (sql) => await sql.unsafe(statement))
+
+/** The one value that it answers with, as text. */
+export async function askOne(port: number, statement: string): Promise<string> {
+  const [row] = await ask(port, statement)
+  return String(Object.values(row ?? {})[0])
+}

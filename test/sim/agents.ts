@@ -5,12 +5,29 @@
 import { type KeeperOptions, runKeeper } from "#agent/keeper.ts"
 import { runProxy } from "#agent/proxy.ts"
 import { runSentinel } from "#agent/sentinel.ts"
-import type { KeeperUID, SentinelUID } from "#model/ids.ts"
+import { type KeeperUID, type SentinelUID, keeperUID } from "#model/ids.ts"
 import type { Postgres } from "#port/postgres.ts"
 import type { Relay } from "#port/relay.ts"
 import { users } from "./conf.ts"
 import type { Ports } from "./nodes.ts"
 import { pgPort } from "./server.ts"
+
+/** What a keeper's supervisor starts it with; may be changed for its next life. */
+export interface KeeperFlags {
+  uid: KeeperUID
+  address: string
+  port: string
+  canBeMaster: boolean
+  canBeSynchronousReplica: boolean
+}
+
+export const keeperFlags = (machine: string): KeeperFlags => ({
+  uid: keeperUID(machine),
+  address: machine,
+  port: pgPort,
+  canBeMaster: true,
+  canBeSynchronousReplica: true,
+})
 
 export const agents = {
   sentinel: (ports: Ports, uid: SentinelUID, signal: AbortSignal): Promise<void> =>
@@ -22,24 +39,25 @@ export const agents = {
   ): Promise<void> => runProxy(ports, { stopListening: true, listenAddress }, signal),
   keeper: (
     ports: Ports & { readonly postgres: Postgres },
-    uid: KeeperUID,
+    flags: KeeperFlags,
     oneAccount: boolean,
     signal: AbortSignal,
   ): Promise<void> => {
+    const { uid, address, port, canBeMaster, canBeSynchronousReplica } = flags
     const superuser = { name: users.super, method: "md5", password: "super" } as const
     const options: KeeperOptions = {
       uid,
-      listenAddress: uid,
-      port: pgPort,
-      advertiseAddress: uid,
-      advertisePort: pgPort,
+      listenAddress: address,
+      port,
+      advertiseAddress: address,
+      advertisePort: port,
       socketDirectory: "/tmp",
       superuser,
       replication: oneAccount
         ? superuser
         : { name: users.replication, method: "md5", password: "repl" },
-      canBeMaster: true,
-      canBeSynchronousReplica: true,
+      canBeMaster,
+      canBeSynchronousReplica,
       report: () => {},
     }
     return runKeeper(ports, options, signal)

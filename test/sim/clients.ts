@@ -5,7 +5,9 @@
  */
 import type { Ledger } from "./ledger.ts"
 import { type Connection, type SimRelay, open, write } from "./relay.ts"
-import { type Servers, cancelWaits } from "./server.ts"
+import type { Host } from "./host.ts"
+import { type Servers, addressOf, cancelWaits } from "./server.ts"
+import { isPrimary } from "./sim.ts"
 import type { World } from "./world.ts"
 
 export interface Writers {
@@ -20,7 +22,7 @@ interface Setting {
   readonly ledger: Ledger
   /** Present proxies; they come and go. */
   readonly relays: () => readonly SimRelay[]
-  readonly hosts: readonly string[]
+  readonly hosts: readonly Host[]
   readonly direct: number
   readonly proxied: number
   /** Mean time between two rows of one writer. */
@@ -64,7 +66,7 @@ export function startWriters(setting: Setting): Writers {
     }
     const dial = (): void => {
       const wait = bounded()
-      const way = direct ? target(world, servers, hosts) : through(relays(), turn++)
+      const way = direct ? target(world, hosts) : through(relays(), turn++)
       if (way === null) return void (wait.answered() && again())
       open(world, servers, way, (made) => {
         if (!wait.answered()) return
@@ -124,16 +126,10 @@ const through = (
 }
 
 /** As libpq with several hosts and target_session_attrs=read-write, from a random one on. */
-function target(
-  world: World,
-  servers: Servers,
-  hosts: readonly string[],
-): { readonly host: string } | null {
+function target(world: World, hosts: readonly Host[]): { readonly address: string } | null {
   const first = world.random.below(Math.max(1, hosts.length))
   const order = [...hosts.slice(first), ...hosts.slice(0, first)]
-  const host = order.find((name) => {
-    const instance = servers.at.get(`${name}:5432`)
-    return instance !== undefined && instance.phase === "up" && !instance.inRecovery
-  })
-  return host === undefined ? null : { host }
+  for (const { instance } of order)
+    if (instance !== null && isPrimary(instance)) return { address: addressOf(instance) }
+  return null
 }

@@ -13,6 +13,9 @@ export interface Settings {
   readonly slot: string
   readonly walTimeout: number
   readonly hints: boolean
+  /** listen_addresses; null: nobody said, and it listens everywhere. */
+  readonly listen: string | null
+  readonly port: string
 }
 
 /** synchronous_standby_names: how many of which. Null: commits wait for nobody. */
@@ -39,6 +42,8 @@ export function readConf(text: string): Settings {
     slot: get("primary_slot_name"),
     walTimeout: parseMillis(get("wal_receiver_timeout")) ?? 60_000,
     hints: ["on", "true", "1"].includes(get("wal_log_hints")),
+    listen: all.get("listen_addresses") ?? null,
+    port: all.get("port") ?? "5432",
   }
   if (settings.size > 5_000) settings.clear()
   settings.set(text, made)

@@ -28,10 +28,7 @@ export const unreachable: Readonly<Record<string, string>> = {
   "event agent.failed": "an error that no round expects is a bug: a run in which it is said fails",
   "event invariant.broken": "a decision against its own rules, likewise",
   "event failover.requested": "no component says it",
-  "event primary.role":
-    "a standby cluster follows a PostgreSQL outside of the cluster; there is none in here",
-  "step restore": "the model PostgreSQL has no backups to restore from (initMode pitr): test/e2e",
-  "step wait-recovered": "archive recovery, as above",
+  "event role.changed": "the real adapter says it; the model has no passwords: test/e2e",
 }
 
 /** What two thousand seeds may or may not meet, and who makes sure of it. */

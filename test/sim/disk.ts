@@ -3,14 +3,17 @@
  * instant each, as the real executors do with a rename after an fsync; what they leave half done is
  * marked `half`, and only the keeper's own mark file tells that to its next life.
  */
+import type { Nonce } from "#model/ids.ts"
 import type { Certificate } from "#model/info.ts"
 import type { ConfigFiles, DBState, KeeperState, Mark } from "#model/local.ts"
-import { type Wal, copyWal, newWal } from "./wal.ts"
+import { type Wal, copyWal, firstPosition, newWal } from "./wal.ts"
 
 /** One PostgreSQL instance on disk: `postgres/`, `postgres.new/` or an aside. */
 export interface Dir {
   systemID: string
   wal: Wal
+  /** Where the WAL that is still there begins: whoever is further behind cannot stream. */
+  walFrom: number
   /** Neither an old copy nor a new one: an interrupted initialisation, copy or rewind. */
   half: "init" | "copy" | "rewind" | null
   /** postgresql.conf and pg_hba.conf. */
@@ -43,6 +46,7 @@ export interface Disk {
   side: Dir | null
   asides: readonly Aside[]
   certificate: Certificate | null
+  handled: readonly Nonce[]
   /** WAL kept beside before a rewind (N3): records that exist nowhere else in a data directory. */
   saved: readonly Wal[]
 }
@@ -55,6 +59,7 @@ export const emptyDisk = (): Disk => ({
   side: null,
   asides: [],
   certificate: null,
+  handled: [],
   saved: [],
 })
 
@@ -64,6 +69,7 @@ const initdbConf = "max_connections = 100\nshared_buffers = 128MB\nlog_timezone 
 export const newDir = (systemID: string, checksums: boolean): Dir => ({
   systemID,
   wal: newWal(),
+  walFrom: firstPosition,
   half: null,
   conf: initdbConf,
   hba: "local all all trust\n",

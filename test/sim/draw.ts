@@ -7,6 +7,7 @@ import { duration } from "#base/duration.ts"
 import { type Random, generator } from "#base/random.ts"
 import { type Spec, emptySpec } from "#model/spec.ts"
 import { duringSetup, faults } from "./faults.ts"
+import { outsideAddress, outsideConninfo } from "./outside.ts"
 import type { Shape } from "./sim.ts"
 
 /** One thing that will be done to the cluster. */
@@ -36,6 +37,14 @@ export const wishes = [
   "syncOff",
   "toggleRewind",
   "parameters",
+  "limits",
+  "syncLimits",
+  "slots",
+  "promote",
+  "pause",
+  "restart",
+  "reload",
+  "reclone",
   "init",
 ] as const
 export type Wish = (typeof wishes)[number]
@@ -53,22 +62,29 @@ export function draw(seed: number, focus: readonly string[] = []): Plan {
   // Trouble while the first primary is made; most runs leave it in peace, there is little to lose
   // yet.
   const early = focus.length === 0 && chance(0.06)
+  const outside = focus.length === 0 && !early && chance(0.06)
+  const drawn = drawSpec(random, { sync, keepers, quick, early })
   const shape: Shape = {
     seed,
     keepers,
     sentinels: [1, 2, 1, 2, 3][random.below(quick ? 2 : 5)] ?? 1,
     proxies: 1 + random.below(2),
     together: chance(0.5),
-    spec: drawSpec(random, { sync, keepers, quick, early }),
+    spec: outside ? { ...drawn, ...(chance(0.6) ? standbyCluster : restored) } : drawn,
     honest: chance(0.05),
     oneAccount: chance(0.1),
     news: quick || chance(0.05) ? 8 : 10_000,
     drift: chance(0.5) ? 0.045 : 0,
+    outside,
   }
   const length = 10 * minute + random.below(10_000)
   return {
     shape,
-    deeds: [...(early ? [drawEarly(random)] : []), ...drawDeeds(random, length, focus)],
+    deeds: [
+      ...(early ? [drawEarly(random)] : []),
+      ...drawDeeds(random, length, focus),
+      ...(outside && chance(0.6) ? [{ at: length / 2, what: "promote", lasts: 0 }] : []),
+    ].toSorted((a, b) => a.at - b.at),
     writers: {
       direct: chance(0.3) ? 1 : 0,
       proxied: 1 + random.below(2),
@@ -99,6 +115,24 @@ const timings: Readonly<Record<"quick" | "brisk" | "default" | "leisurely", Part
   },
 }
 const slower = ["brisk", "default", ...Array<"leisurely">(5).fill("leisurely")] as const
+
+/** A cluster that begins with a backup of the server outside, and stays apart from it … */
+export const restored: Partial<Spec> = {
+  initMode: "pitr",
+  pitrConfig: { dataRestoreCommand: outsideAddress },
+}
+/** … or follows it. */
+export const standbyCluster: Partial<Spec> = {
+  ...restored,
+  role: "standby",
+  standbyConfig: {
+    standbySettings: {
+      primaryConninfo: outsideConninfo,
+      primarySlotName: "",
+      recoveryMinApplyDelay: "",
+    },
+  },
+}
 
 interface Kind {
   readonly sync: boolean
@@ -160,7 +194,11 @@ function drawDeeds(random: Random, length: number, focus: readonly string[]): re
   for (let i = 0; i < wanted; i++) {
     const what = wishes[random.below(wishes.length)] ?? ""
     // A new cluster over an old one only every now and then: it ends most of what is checked.
-    if (what !== "init" || random.next() < 0.3) deeds.push({ at: at(), what, lasts: 0 })
+    const wish = { at: at(), what, lasts: 0 }
+    if (what !== "init" || random.next() < 0.3) deeds.push(wish)
+    // A pause in which nothing happens shows nothing.
+    if (what !== "pause") continue
+    deeds.push({ at: wish.at + random.below(8_000), what: "killMachine", lasts: 35_000 })
   }
   return deeds.toSorted((a, b) => a.at - b.at)
 }

@@ -6,25 +6,20 @@
  * A fault that would take the last copy of something from the cluster is not drawn: the promises
  * speak of faults that leave one.
  */
-import { duration, toMillis } from "#base/duration.ts"
-import { type Spec, withDefaults } from "#model/spec.ts"
+import { toMillis } from "#base/duration.ts"
+import { withDefaults } from "#model/spec.ts"
 import { waitsFor } from "./checkers/convergence.ts"
 import { copiesOn, emptyDisk } from "./disk.ts"
 import type { Host } from "./host.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
 import { type Sim, isPrimary } from "./sim.ts"
 import { calm } from "./store.ts"
+import { breakSpec, meddle, otherFlags, otherPort, removeData } from "./mishaps.ts"
+import { type Fault, type Heal, between, chain, cut, nothing, pick, struck } from "./strike.ts"
+import { load } from "./server.ts"
 import { holds } from "./wal.ts"
 import { type Machine, storeName } from "./world.ts"
 
-/** Undoes it; called once. */
-export type Heal = () => void
-export type Fault = (sim: Sim, active: () => number) => Heal | null
-
-const nothing: Heal = () => {}
-
-const pick = <T>(sim: Sim, items: readonly T[]): T | undefined =>
-  items[sim.world.random.below(Math.max(1, items.length))]
 const nodesOf = (sim: Sim, kind: Node["kind"]): readonly Node[] =>
   [...sim.nodes.values()].filter((node) => node.kind === kind)
 const hosts = (sim: Sim): readonly Host[] => [...sim.hosts.values()]
@@ -32,18 +27,6 @@ const hosts = (sim: Sim): readonly Host[] => [...sim.hosts.values()]
 const pickHost = (sim: Sim): Host | undefined => {
   const primary = primaryOf(sim)
   return primary !== undefined && sim.world.chance(0.5) ? primary : pick(sim, hosts(sim))
-}
-
-/** Says so in the trace and in the record of troubles; the result ends the trouble, too. */
-function struck(sim: Sim, host: string | null, what: string, heal: Heal): Heal {
-  const { world } = sim
-  world.trace.add("FAULT", what)
-  const over = sim.troubles.begin(host, what, world.now())
-  return () => {
-    heal()
-    over()
-    world.trace.add("FAULT", `healed: ${what}`)
-  }
 }
 
 /** Keeps the agent down until it is healed. */
@@ -83,19 +66,6 @@ function freezeMachine(sim: Sim, machine: Machine): Heal {
   })
 }
 
-/** `ways`: pairs from, to. */
-function cut(
-  sim: Sim,
-  host: string,
-  what: string,
-  ways: readonly (readonly [string, string])[],
-): Heal {
-  for (const [from, to] of ways) sim.world.cut(from, to)
-  return struck(sim, host, what, () => {
-    for (const [from, to] of ways) sim.world.mend(from, to)
-  })
-}
-
 function cutMachine(sim: Sim, name: string): Heal {
   const { world } = sim
   const others = [...sim.machines.keys()].filter((other) => other !== name)
@@ -121,28 +91,6 @@ function cutMachine(sim: Sim, name: string): Heal {
 const primaryOf = (sim: Sim): Host | undefined =>
   hosts(sim).find(({ instance }) => instance !== null && isPrimary(instance))
 
-/** Both ways between two names. */
-const between = (a: string, b: string): readonly (readonly [string, string])[] => [
-  [a, b],
-  [b, a],
-]
-
-/**
- * Two faults of which the second follows the first after `delay`, unless they are healed by then.
- */
-function chain(sim: Sim, first: Heal, delay: number, second: () => Heal | null): Heal {
-  const heals: Heal[] = [first]
-  let over = false
-  sim.world.at(delay, null, () => {
-    const heal = over ? null : second()
-    if (heal !== null) heals.push(heal)
-  })
-  return () => {
-    over = true
-    for (const heal of heals) heal()
-  }
-}
-
 /** Not drawn like the others: it waits for the moment in which the first primary is half made. */
 export const duringSetup = "killDuringSetup"
 
@@ -164,26 +112,14 @@ function killDuringSetup(sim: Sim): Heal {
   }
 }
 
-/** The specification breaks a rule: nobody may act on it, proxies let go. */
-function breakSpec(sim: Sim): Heal | null {
-  const { core } = sim.store
-  const edit = (proxyTimeout: Spec["proxyTimeout"]): boolean => {
-    const reading = core.read()
-    if (reading.kind === "absent") return false
-    const { data } = reading
-    const { proxyTimeout: _, ...spec } = data.cluster.spec
-    const edited = proxyTimeout === undefined ? spec : { ...spec, proxyTimeout }
-    core.write({ ...data, cluster: { ...data.cluster, spec: edited } }, { kind: "anything" }, null)
-    return true
-  }
-  const before = sim.shape.spec.proxyTimeout
-  return edit(duration(1))
-    ? struck(sim, null, "the specification is invalid", () => edit(before))
-    : null
+interface Lag {
+  readonly primary: Host
+  readonly standby: string
+  readonly heal: Heal
 }
 
-/** A standby falls behind, and then the primary is gone: whoever elects now must look closely. */
-function lagThenKill(sim: Sim): Heal | null {
+/** A standby falls behind. */
+function lag(sim: Sim): Lag | null {
   const primary = primaryOf(sim)
   const standby = pick(
     sim,
@@ -191,9 +127,16 @@ function lagThenKill(sim: Sim): Heal | null {
   )
   if (primary === undefined || standby === undefined) return null
   const [a, b] = [primary.machine.name, standby.machine.name]
-  const lag = cut(sim, b, `cut ${b} from ${a}`, between(a, b))
-  return chain(sim, lag, sim.world.between(3_000, 9_000), () =>
-    primary.machine.up ? killMachine(sim, primary.machine) : null,
+  return { primary, standby: b, heal: cut(sim, b, `cut ${b} from ${a}`, between(a, b)) }
+}
+
+/** … and then the primary is gone: whoever elects now must look closely. */
+function lagThenKill(sim: Sim): Heal | null {
+  const found = lag(sim)
+  if (found === null) return null
+  const { machine } = found.primary
+  return chain(sim, found.heal, sim.world.between(3_000, 9_000), () =>
+    machine.up ? killMachine(sim, machine) : null,
   )
 }
 
@@ -214,26 +157,6 @@ function cutThenProxies(sim: Sim): Heal | null {
   })
 }
 
-/**
- * Somebody rewrites the cluster data as it is, again and again: whoever decides meanwhile loses the
- * race. Short, because the leader can do nothing in that time.
- */
-function meddle(sim: Sim): Heal {
-  const { world } = sim
-  const { core } = sim.store
-  let over = false
-  const rewrite = (): void => {
-    if (over) return
-    const reading = core.read()
-    if (reading.kind === "found") core.write(reading.data, { kind: "anything" }, null)
-    world.at(world.between(5, 40), null, rewrite)
-  }
-  rewrite()
-  const end = (): void => void (over = true)
-  world.at(8_000, null, end)
-  return struck(sim, null, "somebody rewrites the cluster data", end)
-}
-
 function killPostgres(sim: Sim, host: Host): Heal | null {
   const { instance } = host
   if (instance === null) return null
@@ -251,6 +174,30 @@ function loseDisk(sim: Sim, host: Host): Heal | null {
   sim.world.trace.add("FAULT", `disk of ${host.machine.name} lost`)
   Object.assign(host.disk, emptyDisk())
   return heal
+}
+
+/** Its data directory is gone; the keeper's own files are not. */
+function loseData(sim: Sim, host: Host): Heal | null {
+  if (waitsFor(sim).length > 0 || !others(sim, host)) return null
+  const { instance, machine, disk } = host
+  if (instance !== null) sim.world.kill(instance.process)
+  disk.data = null
+  return struck(sim, machine.name, `data directory of ${machine.name} lost`, nothing)
+}
+
+/**
+ * A standby is cut off, and meanwhile the primary removes the WAL that it needs: nothing but a new
+ * copy brings it back.
+ */
+function starve(sim: Sim): Heal | null {
+  const found = lag(sim)
+  if (found === null) return null
+  const { primary, standby, heal } = found
+  return chain(sim, heal, 500, () => {
+    if (primary.instance === null || !isPrimary(primary.instance)) return null
+    load(primary.instance, true)
+    return struck(sim, standby, `${primary.machine.name} removes its WAL`, nothing)
+  })
 }
 
 /**
@@ -310,9 +257,15 @@ export const faults: Readonly<Record<string, Fault>> = {
     return machine === undefined ? null : cutMachine(sim, machine.name)
   },
   loseDisk: (sim, active) => (active() > 0 ? null : withHost(sim, (host) => loseDisk(sim, host))),
+  lag: (sim) => lag(sim)?.heal ?? null,
   lagThenKill: (sim) => lagThenKill(sim),
   cutThenProxies: (sim) => cutThenProxies(sim),
   meddle: (sim) => meddle(sim),
+  starve: (sim) => starve(sim),
+  loseData: (sim, active) => (active() > 0 ? null : withHost(sim, (host) => loseData(sim, host))),
+  otherFlags: (sim) => withNode(sim, "keeper", (node) => otherFlags(sim, node)),
+  otherPort: (sim) => withNode(sim, "keeper", (node) => otherPort(sim, node)),
+  removeData: (sim) => removeData(sim),
   storeRefuses: (sim) => store(sim, "the store refuses", (w) => void (w.state = "refusing")),
   storeHangs: (sim) => store(sim, "the store hangs", (w) => void (w.state = "hung")),
   storeGarbled: (sim) =>

@@ -18,7 +18,8 @@ const quiet = { destroying: () => {}, starting: () => {}, step: () => {}, said: 
 
 export function modelLab(seed: number): Lab {
   const world = createWorld(seed)
-  const servers: Servers = { at: new Map(), watch: { started: () => {}, promoted: () => {} } }
+  const watch = { started: () => {}, promoted: () => {}, connected: () => {} }
+  const servers: Servers = { at: new Map(), watch, released: new WeakSet() }
   const hosts = new Map<string, { readonly host: Host; readonly keeper: Process }>()
   const at = (name: string): { readonly host: Host; readonly keeper: Process } => {
     const known = hosts.get(name)
@@ -92,7 +93,7 @@ export function modelLab(seed: number): Lab {
     rewind: (name, from) => run(name, { kind: "rewind", source: source(from) }),
     async insert(name, row) {
       let state: Insert = "pending"
-      open(world, servers, { host: name }, (connection) => {
+      open(world, servers, { address: `${name}:${pgPort}` }, (connection) => {
         if (connection === null) return void (state = "refused")
         const { instance: server } = connection
         if (server.inRecovery) return void (state = "refused")

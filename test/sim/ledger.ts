@@ -26,6 +26,8 @@ export interface Ledger {
   readonly acks: Ack[]
   /** What the specification promises now; rows acknowledged without the promise are not strict. */
   promise: "sync" | "async"
+  /** Whatever is acknowledged with the promise is on a second disk: minSynchronousStandbys >= 1. */
+  second: boolean
   /** Synchronous from the first day: then even a primary without standbys promises. */
   always: boolean
   /** Called for each acknowledgement. */
@@ -40,11 +42,12 @@ export interface Ledger {
   forget(systems: Iterable<string>): void
 }
 
-export function createLedger(promise: Ledger["promise"]): Ledger {
+export function createLedger(promise: Ledger["promise"], second: boolean): Ledger {
   const forgotten = new Set<string>()
   const ledger: Ledger = {
     acks: [],
     promise,
+    second,
     always: promise === "sync",
     listeners: [],
     add(ack, instance) {

@@ -3,13 +3,13 @@
  * killing it, and starting it again as a supervisor would. What an agent says goes into the trace
  * and the coverage.
  */
-import { keeperUID, sentinelUID } from "#model/ids.ts"
+import { sentinelUID } from "#model/ids.ts"
 import type { Event } from "#model/events.ts"
 import type { Log } from "#port/log.ts"
 import type { Chance, Clock } from "#port/clock.ts"
 import type { Store } from "#port/store.ts"
 import { createChance, createClock } from "./clock.ts"
-import { agents } from "./agents.ts"
+import { type KeeperFlags, agents, keeperFlags } from "./agents.ts"
 import { openPostgres } from "./postgres.ts"
 import { createRelay } from "./relay.ts"
 import type { Sim } from "./sim.ts"
@@ -21,6 +21,8 @@ export interface Node {
   readonly kind: NodeKind
   readonly name: string
   readonly machine: Machine
+  /** Of a keeper; others have no use for them. */
+  readonly flags: KeeperFlags
   process: Process | null
   /** Ends it gracefully (SIGTERM). */
   end: AbortController
@@ -32,6 +34,7 @@ export const createNode = (kind: NodeKind, name: string, machine: Machine): Node
   kind,
   name,
   machine,
+  flags: keeperFlags(name),
   process: null,
   end: new AbortController(),
   wanted: true,
@@ -90,9 +93,9 @@ function run(sim: Sim, node: Node, process: Process, ports: Ports): Promise<void
     case "keeper": {
       const host = sim.hosts.get(node.name)
       if (host === undefined) throw new Error(`no host for ${node.name}`)
-      const uid = keeperUID(node.name)
-      const postgres = openPostgres(host, process, uid)
-      return agents.keeper({ ...ports, postgres }, uid, sim.shape.oneAccount, signal)
+      const flags = { ...node.flags }
+      const postgres = openPostgres(host, process, flags)
+      return agents.keeper({ ...ports, postgres }, flags, sim.shape.oneAccount, signal)
     }
   }
 }

@@ -13,7 +13,7 @@ import type { Dir } from "./disk.ts"
 import type { Host } from "./host.ts"
 import { syncNow, syncState } from "./replication.ts"
 import type { Instance } from "./server.ts"
-import { type Fork, endOf, historyOf } from "./wal.ts"
+import { type Fork, endOf, historyOf, segmentSize } from "./wal.ts"
 
 const noDB: Local["db"] = {
   uid: dbUID(""),
@@ -46,7 +46,12 @@ export function observeHost(host: Host, keeper: KeeperState): Local {
     postmaster: instance !== null,
     server: instance === null ? { kind: "down" } : server(instance),
     binary: { Maj: 15, Min: 0 },
+    unfit: [],
+    floors: null,
+    walSegmentBytes: null,
+    diskBytes: null,
     certificate: disk.certificate,
+    handled: disk.handled,
   }
 }
 
@@ -77,12 +82,11 @@ const control = (dir: Dir): Control => ({
 })
 
 function server(instance: Instance): Server {
-  const { dir, settings, phase, process } = instance
+  const { dir, settings, phase, process, started } = instance
   if (phase === "stopping") return { kind: "starting", why: "the database system is shutting down" }
   if (phase !== "up" || process.state !== "running")
     return { kind: "starting", why: "the database system is starting up" }
   const active = new Set([...instance.standbys].map(({ slot }) => slot))
-  const timeline = dir.wal.timeline.toString(16).toUpperCase().padStart(8, "0")
   return {
     kind: "up",
     inRecovery: instance.inRecovery,
@@ -94,11 +98,20 @@ function server(instance: Instance): Server {
     streaming: instance.upstream !== null,
     revision: settings.revision,
     pendingRestart: pendingRestart(instance),
-    slots: sortedSet(dir.slots).map((name) => ({ name, active: active.has(name) })),
+    slots: sortedSet(dir.slots).map((name) => ({ name, active: active.has(name), lost: false })),
+    slotsUsed: dir.slots.size,
+    place: {
+      listenAddress: started.all.get("listen_addresses") ?? "",
+      port: started.port,
+      socketDirectory: started.all.get("unix_socket_directories") ?? "/tmp",
+    },
+    segmentBytes: segmentSize,
     fileParameters: settings.all,
-    olderWalFile: `${timeline}0000000000000003`,
+    olderWalFile: `${hex8(dir.wal.timeline)}00000000${hex8(Math.floor(dir.walFrom / segmentSize))}`,
   }
 }
+
+const hex8 = (n: number): string => n.toString(16).toUpperCase().padStart(8, "0")
 
 const ours = (names: readonly string[]): readonly DBUID[] =>
   names

@@ -1,19 +1,19 @@
 /**
  * What a person at `stolon ctl` does, as a process of its own: read, change, compare-and-swap,
- * again on conflict. The changes are those of the reference (1.7); what is refused there is not
- * written here.
+ * again on conflict. The changes are the real command's; what it refuses is told and not written.
  */
 import { generator } from "#base/random.ts"
-import { sortedValues } from "#base/order.ts"
-import { type ClusterData, newClusterData } from "#model/cluster.ts"
+import { failKeeper as fail, promoteCluster, requestFailover } from "#ctl/edit.ts"
+import { type Edit, removeKeeper as remove } from "#ctl/edit.ts"
+import { pauseChange, resumeChange } from "#ctl/pause.ts"
+import { transition } from "#ctl/spec.ts"
+import { type WishKind, wishChange } from "#ctl/wishes.ts"
+import { newClusterData } from "#model/cluster.ts"
+import { zeroTime } from "#model/codec.ts"
 import { type KeeperUID, newCluster, newNonce } from "#model/ids.ts"
-import { type Spec, withDefaults } from "#model/spec.ts"
-import { validate } from "#model/validation.ts"
+import type { Spec } from "#model/spec.ts"
 import { createClock } from "./clock.ts"
 import type { Sim } from "./sim.ts"
-
-/** Null: there is nothing to do, or it is refused. */
-export type Change = (data: ClusterData) => ClusterData | null
 
 /** A person who does not give up while the store is away. */
 const tries = 100
@@ -21,7 +21,7 @@ const tries = 100
 export interface Operator {
   /** Writes the first document. */
   init(spec: Spec): void
-  change(what: string, change: Change): void
+  change(what: string, edit: Edit): void
 }
 
 export function createOperator(sim: Sim): Operator {
@@ -30,20 +30,23 @@ export function createOperator(sim: Sim): Operator {
   const store = sim.store.port(process)
   const clock = createClock(world, process)
   const { signal } = new AbortController()
-  const attempt = async (change: Change): Promise<boolean> => {
+  const attempt = async (edit: Edit): Promise<boolean> => {
     const reading = await store.read(signal)
     if (reading.kind === "absent") return true
-    const next = change(reading.data)
-    if (next === null) return true
+    const next = edit(reading.data)
+    if (next.kind !== "edited") {
+      world.trace.add("ctl", next.kind, { message: next.message })
+      return true
+    }
     const { version } = reading
-    const written = await store.write(next, { kind: "version", version }, null, signal)
+    const written = await store.write(next.data, { kind: "version", version }, null, signal)
     return written.kind !== "conflict"
   }
-  const change = (what: string, how: Change): void => {
+  const change = (what: string, edit: Edit): void => {
     world.trace.add("ctl", what)
     const again = (left: number): void => {
       world.at(left === tries ? 0 : 300, process, () => {
-        attempt(how).then(
+        attempt(edit).then(
           (done) => void (done || left === 0 || again(left - 1)),
           () => void (left === 0 || again(left - 1)),
         )
@@ -68,49 +71,50 @@ export function createOperator(sim: Sim): Operator {
   }
 }
 
-/** `ctl failover [KEEPER]`: a wish, see `FailoverRequest`. */
-export const failover =
-  (sim: Sim, keeper: KeeperUID): Change =>
-  (data) => ({
-    ...data,
-    cluster: {
-      ...data.cluster,
-      status: {
-        ...data.cluster.status,
-        failoverRequest: { nonce: newNonce(generator(sim.world.random.below(2 ** 31))), keeper },
-      },
-    },
-  })
+/** `ctl failover [KEEPER]`: a wish, see `FailoverRequest`; empty: whoever is best. */
+export const failover = (sim: Sim, keeper: KeeperUID): Edit =>
+  requestFailover(
+    newNonce(generator(sim.world.random.below(2 ** 31))),
+    keeper === "" ? null : keeper,
+  )
 
 /** `ctl failkeeper KEEPER`. */
-export const failKeeper =
-  (uid: KeeperUID): Change =>
-  (data) => {
-    const keeper = data.keepers.get(uid)
-    if (keeper === undefined) return null
-    const status = { ...keeper.status, forceFail: true }
-    return { ...data, keepers: new Map(data.keepers).set(uid, { ...keeper, status }) }
-  }
+export const failKeeper = (uid: KeeperUID): Edit => fail(uid, "strict")
 
-/** `ctl removekeeper KEEPER`: refused for the primary's. */
-export const removeKeeper =
-  (uid: KeeperUID): Change =>
-  (data) => {
-    if (!data.keepers.has(uid)) return null
-    const db = sortedValues(data.dbs).find(({ spec }) => spec.keeperUID === uid)
-    if (db !== undefined && db.uid === data.cluster.status.master) return null
-    const keepers = new Map(data.keepers)
-    const dbs = new Map(data.dbs)
-    keepers.delete(uid)
-    if (db !== undefined) dbs.delete(db.uid)
-    return { ...data, keepers, dbs }
-  }
+/** `ctl removekeeper KEEPER`. */
+export const removeKeeper = (uid: KeeperUID): Edit => remove(uid, "strict")
 
-/** `ctl update --patch`. */
+/** `ctl promote`: of a standby cluster. */
+export const promote: Edit = promoteCluster("strict")
+
+/** `ctl update --patch`; by a function, when it depends on what is there. */
 export const update =
-  (patch: Partial<Spec>): Change =>
+  (patch: Partial<Spec> | ((spec: Spec) => Partial<Spec>)): Edit =>
   (data) => {
-    const spec = { ...data.cluster.spec, ...patch }
-    if (validate(spec) !== null || withDefaults(spec).role !== "master") return null
-    return { ...data, cluster: { ...data.cluster, spec } }
+    const { spec: stored } = data.cluster
+    const spec = { ...stored, ...(typeof patch === "function" ? patch(stored) : patch) }
+    const broken = transition(stored, spec, "strict")
+    return broken === null
+      ? { kind: "edited", data: { ...data, cluster: { ...data.cluster, spec } } }
+      : { kind: "refused", message: broken }
   }
+
+const asked = { by: "somebody@sim", since: zeroTime } as const
+
+/** `ctl pause [KEEPER]`; null: the cluster. */
+export const pause = (keeper: KeeperUID | null): Edit =>
+  pauseChange(keeper, { ...asked, reason: "" }).edit
+
+/** `ctl resume [KEEPER]`. */
+export const resume = (keeper: KeeperUID | null): Edit => resumeChange(keeper).edit
+
+/** `ctl restart | reload | reclone KEEPER`. */
+export const wishFor = (
+  sim: Sim,
+  kind: WishKind,
+  keeper: KeeperUID,
+  discardOld: boolean = false,
+): Edit => {
+  const nonce = newNonce(generator(sim.world.random.below(2 ** 31)))
+  return wishChange(kind, keeper, { ...asked, nonce, discardOld }).edit
+}

@@ -17,11 +17,13 @@ import type { Process } from "./world.ts"
 /** A keeper that has not read any cluster data yet. */
 const noCluster = "" as ClusterUID // brands have no name for "none"
 
-/**
- * Opens the host's PostgreSQL for `process`. `uid` is what a keeper without a state file calls
- * itself.
- */
-export function openPostgres(host: Host, process: Process, uid: KeeperUID): Postgres {
+interface Flags {
+  /** What a keeper without a state file calls itself. */
+  readonly uid: KeeperUID
+}
+
+/** Opens the host's PostgreSQL for `process`. */
+export function openPostgres(host: Host, process: Process, { uid }: Flags): Postgres {
   const { world, machine } = host
   const { guardian, adopted } = guardianOf(host)
   const listeners: (() => void)[] = []
@@ -42,10 +44,10 @@ export function openPostgres(host: Host, process: Process, uid: KeeperUID): Post
       host.watch.step(host, step)
       return runStep(step, { host, process, progress, signal, pause: pause(signal) })
     },
-    async hold(deadline: Millis, signal: AbortSignal) {
+    async hold(until: Millis, signal: AbortSignal) {
       await pause(signal)(0.2)
       const present = guardianOf(host).guardian
-      present.until = world.now() + virtual(machine, deadline)
+      present.until = virtual(machine, until - machine.offset)
     },
     onChange: (callback) => void listeners.push(callback),
     async end(escalateAfter, signal) {

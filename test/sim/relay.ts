@@ -90,23 +90,23 @@ const linked = (world: World, a: string, b: string): boolean =>
 export function open(
   world: World,
   servers: Servers,
-  way: { readonly relay: SimRelay } | { readonly host: string },
+  way: { readonly relay: SimRelay } | { readonly address: string },
   done: (connection: Connection | null) => void,
 ): void {
   const relay = "relay" in way ? way.relay : null
   if (relay === null) {
-    const host = "host" in way ? way.host : ""
-    return void world.at(world.between(1, 6), null, () =>
-      done(arrive(servers, `${host}:5432`, null)),
-    )
+    const address = "address" in way ? way.address : ""
+    return void world.at(world.between(1, 6), null, () => done(arrive(servers, address, null)))
   }
   if (relay.process.state === "dead") return void world.at(5, null, () => done(null))
   // The client gives up on its own when the proxy is frozen.
   world.at(world.between(1, 6), relay.process, () => {
     const { route } = relay
     if (!relay.listening || route.kind === "closed") return done(null)
-    if (!linked(world, relay.process.machine.name, route.host)) return done(null)
-    const connection = arrive(servers, `${route.host}:${route.port}`, relay)
+    const address = `${route.host}:${route.port}`
+    const there = servers.at.get(address)?.machine.name
+    if (there === undefined || !linked(world, relay.process.machine.name, there)) return done(null)
+    const connection = arrive(servers, address, relay)
     if (connection !== null) relay.connections.add(connection)
     done(connection)
   })

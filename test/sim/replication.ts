@@ -6,7 +6,7 @@
  * or the network is cut nobody hears anything until the WAL timeout. Shipping is coalesced: at most
  * one bundle under way per standby, carrying all there is.
  */
-import { type Instance, pgPort, release } from "./server.ts"
+import { type Instance, release } from "./server.ts"
 import { endOf, receive, streamable } from "./wal.ts"
 
 export interface Link {
@@ -57,7 +57,7 @@ function open(standby: Instance): void {
   if (primary === null || primary.host === "") return refuse(standby, "no primary_conninfo")
   const upstream = cluster.at.get(`${primary.host}:${primary.port}`)
   const there = upstream?.machine.name ?? ""
-  if (upstream === undefined || upstream === standby || primary.port !== pgPort || !alive(upstream))
+  if (upstream === undefined || upstream === standby || !alive(upstream))
     return refuse(standby, "no server there")
   if (!world.reaches(machine.name, there) || !world.reaches(there, machine.name))
     return refuse(standby, "no route")
@@ -74,6 +74,7 @@ function open(standby: Instance): void {
   }
   const verdict = streamable(dir.wal, upstream.dir.wal)
   if (verdict !== "yes") return refuse(standby, verdict)
+  if (endOf(dir.wal) < upstream.dir.walFrom) return refuse(standby, walGone)
   dir.wal.highest = Math.max(dir.wal.highest, upstream.dir.wal.timeline)
   const link: Link = {
     upstream,
@@ -92,6 +93,9 @@ function open(standby: Instance): void {
   // The first reply of the standby is what makes it count.
   release(upstream)
 }
+
+/** PostgreSQL's words. */
+const walGone = "requested WAL segment has already been removed"
 
 const refuse = (standby: Instance, why: string): void => void (standby.refusal = why)
 

@@ -12,7 +12,7 @@ import { type Settings, type SyncNames, readConf, readHba } from "./conf.ts"
 import type { Dir } from "./disk.ts"
 import type { Link } from "./replication.ts"
 import { closeLink, closeLinks, drained, ship, standbyTick, syncState } from "./replication.ts"
-import { type Rec, append, endOf, fork, startOfLast } from "./wal.ts"
+import { type Rec, append, endOf, fork, segmentSize, startOfLast } from "./wal.ts"
 import type { Machine, Process, World } from "./world.ts"
 
 /** What became of a commit, for its client. */
@@ -70,14 +70,21 @@ export interface Instance {
 export interface Servers {
   readonly at: Map<string, Instance>
   readonly watch: ServerWatch
+  /** Commits that anybody may see: whatever they waited for has happened, or was given up. */
+  readonly released: WeakSet<Rec>
 }
 export interface ServerWatch {
   started(instance: Instance): void
   promoted(instance: Instance): void
+  /** A client was let in. */
+  connected(instance: Instance): void
 }
 
 export const pgPort = "5432"
-const addressOf = (machine: Machine): string => `${machine.name}:${pgPort}`
+
+/** Where it can be reached, by the settings it was started with; empty: nowhere. */
+export const addressOf = ({ machine, started }: Instance): string =>
+  started.listen === "" ? "" : `${started.listen ?? machine.name}:${started.port}`
 
 /** Starts PostgreSQL in `dir`. It answers after a while, if its log lets it. */
 export function startServer(
@@ -110,7 +117,7 @@ export function startServer(
     asked: false,
   }
   dir.hints = settings.hints
-  cluster.at.set(addressOf(machine), instance)
+  cluster.at.set(addressOf(instance), instance)
   cluster.watch.started(instance)
   instance.process.onKill.push(() => gone(instance))
   const crashed = dir.state === "in production"
@@ -132,6 +139,8 @@ function recovered(instance: Instance): void {
   const { world, process, dir } = instance
   const look = (): void => {
     if (instance.phase === "starting" && endOf(dir.wal) >= dir.minRecoveryEnd) instance.phase = "up"
+    // A backup is recovered to its end, and then it is a primary of its own.
+    if (dir.signal === "recovery" && instance.phase === "up") return promote(instance, () => {})
     standbyTick(instance)
     if (instance.inRecovery && instance.phase !== "gone")
       world.at(instance.phase === "up" ? world.between(800, 2_000) : 250, process, look)
@@ -154,12 +163,27 @@ export function checkpoint(instance: Instance): void {
   checkpointed(instance)
 }
 
+/**
+ * A load of more than a segment. `recycled`: a checkpoint then removed the WAL before it, which
+ * neither wal_keep_size nor a slot held back.
+ */
+export function load(instance: Instance, recycled: boolean): void {
+  const { dir } = instance
+  append(dir.wal, "bulk")
+  if (recycled) {
+    append(dir.wal, "bulk")
+    dir.walFrom = Math.floor(startOfLast(dir.wal) / segmentSize) * segmentSize
+  }
+  checkpoint(instance)
+}
+
 /** Opens a client session, or says why not. */
 export function connect(instance: Instance, kind: Session["kind"]): Session | string {
   if (instance.phase !== "up") return "the database system is not accepting connections"
   if (kind === "client" && !instance.hba.clients) return "no pg_hba.conf entry for host"
   const session: Session = { open: true, kind, onStandby: instance.inRecovery }
   instance.sessions.add(session)
+  if (kind === "client") instance.cluster.watch.connected(instance)
   return session
 }
 
@@ -172,7 +196,10 @@ export function commit(instance: Instance, row: number, end: CommitEnd): void {
     if (instance.phase !== "up" || instance.inRecovery) return end("lost", null, false)
     const record = append(instance.dir.wal, "commit", row)
     shipAll(instance)
-    if (instance.inForce === null) return end("done", record, false)
+    if (instance.inForce === null) {
+      instance.cluster.released.add(record)
+      return end("done", record, false)
+    }
     instance.waiting.push({ record, end })
     release(instance)
   })
@@ -180,7 +207,10 @@ export function commit(instance: Instance, row: number, end: CommitEnd): void {
 
 /** Ends the wait of every commit: what a client's or an administrator's cancel does. */
 export function cancelWaits(instance: Instance): void {
-  for (const { end, record } of instance.waiting.splice(0)) end("done with notice", record, false)
+  for (const { end, record } of instance.waiting.splice(0)) {
+    instance.cluster.released.add(record)
+    end("done with notice", record, false)
+  }
 }
 
 /** Ends the waits that have what they wait for. */
@@ -195,6 +225,7 @@ export function release(instance: Instance): void {
     first = waiting[0]
   ) {
     waiting.shift()
+    instance.cluster.released.add(first.record)
     first.end("done", first.record, inForce !== null)
   }
 }
@@ -308,7 +339,7 @@ function gone(instance: Instance): void {
   instance.sessions.clear()
   for (const { end, record } of instance.waiting.splice(0)) end("lost", record, false)
   closeLinks(instance)
-  const address = addressOf(instance.machine)
+  const address = addressOf(instance)
   if (instance.cluster.at.get(address) === instance) instance.cluster.at.delete(address)
   for (const callback of instance.onGone) callback(instance.asked)
 }

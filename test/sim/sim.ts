@@ -9,6 +9,7 @@ import { type Coverage, createCoverage } from "./coverage.ts"
 import type { Host, HostWatch } from "./host.ts"
 import { createHost } from "./host.ts"
 import type { Instance, Servers } from "./server.ts"
+import { startOutside } from "./outside.ts"
 import type { Node, NodeKind } from "./nodes.ts"
 import { createNode, startNode } from "./nodes.ts"
 import type { SimRelay } from "./relay.ts"
@@ -16,7 +17,7 @@ import { type Troubles, createTroubles } from "./troubles.ts"
 import { type SimStore, createStore } from "./store.ts"
 import { type Machine, type World, createWorld } from "./world.ts"
 import type { Event } from "#model/events.ts"
-import type { Spec } from "#model/spec.ts"
+import { type Spec, withDefaults } from "#model/spec.ts"
 
 /** A broken promise. */
 export interface Violation {
@@ -32,6 +33,8 @@ export interface Sim {
   readonly hosts: Map<string, Host>
   readonly machines: Map<string, Machine>
   readonly nodes: Map<string, Node>
+  /** The primary that a standby cluster follows, if this is one. */
+  readonly outside: Host | null
   readonly relays: Map<string, SimRelay>
   readonly ledger: Ledger
   readonly coverage: Coverage
@@ -55,6 +58,8 @@ export interface Hooks {
     dir: Parameters<HostWatch["destroying"]>[2],
   ) => void)[]
   readonly starting: ((host: Host, dir: Parameters<HostWatch["starting"]>[1]) => void)[]
+  /** A server let a client in. */
+  readonly connected: ((instance: Instance) => void)[]
   /** An agent reported something. */
   readonly said: ((who: string, event: Event) => void)[]
 }
@@ -77,13 +82,15 @@ export interface Shape {
   readonly news: number
   /** The keepers' superuser is their replication user, too. */
   readonly oneAccount: boolean
+  /** There is a primary outside, for `role: standby` and for backups. */
+  readonly outside: boolean
   /** Clocks run at rates from 1 - drift to 1 + drift. */
   readonly drift: number
 }
 
 export function createSim(shape: Shape): Sim {
   const world = createWorld(shape.seed)
-  const hooks: Hooks = { destroying: [], starting: [], said: [] }
+  const hooks: Hooks = { destroying: [], starting: [], said: [], connected: [] }
   const servers: Servers = {
     at: new Map(),
     watch: {
@@ -91,7 +98,11 @@ export function createSim(shape: Shape): Sim {
       promoted: (instance) => {
         world.trace.add(instance.process.name, "promoted", { timeline: instance.dir.wal.timeline })
       },
+      connected: (instance) => {
+        for (const hook of hooks.connected) hook(instance)
+      },
     },
+    released: new WeakSet(),
   }
   const sim: Sim = {
     world,
@@ -100,8 +111,12 @@ export function createSim(shape: Shape): Sim {
     hosts: new Map(),
     machines: new Map(),
     nodes: new Map(),
+    outside: shape.outside ? startOutside(world, servers, 2_000) : null,
     relays: new Map(),
-    ledger: createLedger(shape.spec.synchronousReplication === true ? "sync" : "async"),
+    ledger: createLedger(
+      shape.spec.synchronousReplication === true ? "sync" : "async",
+      withDefaults(shape.spec).minSynchronousStandbys > 0,
+    ),
     coverage: createCoverage(),
     violations: [],
     hooks,
@@ -126,11 +141,7 @@ export const isPrimary = (instance: Instance): boolean =>
 function populate(sim: Sim): void {
   const { shape } = sim
   const keepers = names("k", shape.keepers)
-  for (const name of keepers) {
-    const host = createHost(sim.world, sim.servers, machine(sim, name), hostWatch(sim))
-    sim.hosts.set(name, host)
-    add(sim, "keeper", name, name)
-  }
+  for (const name of keepers) addKeeper(sim, name)
   const place = (name: string, i: number): string =>
     shape.together ? (keepers[i % keepers.length] ?? name) : name
   names("s", shape.sentinels).forEach((name, i) => add(sim, "sentinel", name, place(name, i)))
@@ -139,6 +150,12 @@ function populate(sim: Sim): void {
 
 const names = (letter: string, count: number): readonly string[] =>
   Array.from({ length: count }, (_, i) => `${letter}${i + 1}`)
+
+/** One more machine with a keeper on it, which does not run yet. */
+export function addKeeper(sim: Sim, name: string): Node {
+  sim.hosts.set(name, createHost(sim.world, sim.servers, machine(sim, name), hostWatch(sim)))
+  return add(sim, "keeper", name, name)
+}
 
 function machine(sim: Sim, name: string): Machine {
   const known = sim.machines.get(name)
@@ -150,8 +167,10 @@ function machine(sim: Sim, name: string): Machine {
   return made
 }
 
-function add(sim: Sim, kind: NodeKind, name: string, on: string): void {
-  sim.nodes.set(name, createNode(kind, name, machine(sim, on)))
+function add(sim: Sim, kind: NodeKind, name: string, on: string): Node {
+  const node = createNode(kind, name, machine(sim, on))
+  sim.nodes.set(name, node)
+  return node
 }
 
 function hostWatch(sim: Sim): HostWatch {

@@ -5,6 +5,7 @@
  */
 import { never } from "#base/brand.ts"
 import { millis } from "#base/brand.ts"
+import { dbUID } from "#model/ids.ts"
 import type { ConfigFiles } from "#model/local.ts"
 import type { Source, Step } from "#model/step.ts"
 import { virtual } from "./clock.ts"
@@ -15,7 +16,6 @@ import {
   type Instance,
   checkpoint,
   endSessions,
-  pgPort,
   promote,
   reload,
   stopFast,
@@ -50,6 +50,8 @@ export async function runStep(step: Step, run: Run): Promise<void> {
       return void (disk.mark = null)
     case "certify":
       return void (disk.certificate = step.certificate)
+    case "save-handled":
+      return void (disk.handled = step.handled)
     case "discard-side":
       return discardSide(host)
     case "discard-data":
@@ -75,6 +77,7 @@ type FileStep =
   | "mark"
   | "unmark"
   | "certify"
+  | "save-handled"
   | "discard-side"
   | "discard-data"
   | "set-aside"
@@ -90,8 +93,11 @@ function runServerStep(step: Exclude<Step, { kind: FileStep }>, run: Run): Promi
     case "initdb":
       return initdb(step.config?.dataChecksums === true, run)
     case "restore":
-    case "wait-recovered":
-      throw new Error(`the model PostgreSQL has no archive: ${step.kind}`)
+      return restore(step.command, run)
+    case "wait-recovered": {
+      const limit = step.timeout === 0 ? 3_600_000 : step.timeout
+      return waitFor(run, limit, "not recovered", () => !up(run.host).inRecovery)
+    }
     case "clone":
       return clone(step.from, step.slot, run)
     case "save-divergent-wal":
@@ -103,6 +109,7 @@ function runServerStep(step: Exclude<Step, { kind: FileStep }>, run: Run): Promi
     case "wait-ready":
       return waitFor(run, step.timeout, "not ready", () => up(run.host).phase === "up")
     case "create-roles":
+    case "check-roles":
       return void (primary(run.host).dir.roles = true)
     case "capture-parameters": {
       const all = up(run.host).settings.all
@@ -253,8 +260,7 @@ async function initdb(checksums: boolean, run: Run): Promise<void> {
 function sourceOf(run: Run, source: Source): Instance {
   const { world, servers, machine } = run.host
   const instance = servers.at.get(`${source.host}:${source.port}`)
-  if (instance === undefined || source.port !== pgPort)
-    throw new Error("connection to the source refused")
+  if (instance === undefined) throw new Error("connection to the source refused")
   const { name } = instance.machine
   const linked = world.reaches(machine.name, name) && world.reaches(name, machine.name)
   if (!linked || instance.process.state !== "running")
@@ -287,6 +293,12 @@ async function clone(source: Source, slot: string, run: Run): Promise<void> {
     state: "in archive recovery",
     minRecoveryEnd: endOf(from.dir.wal),
   }
+}
+
+/** The operator's command is the address of a server outside, whose backup it brings. */
+function restore(command: string, run: Run): Promise<void> {
+  const [host = "", port = ""] = command.split(":")
+  return clone({ db: dbUID(""), host, port }, "", run)
 }
 
 async function saveWal(run: Run): Promise<void> {

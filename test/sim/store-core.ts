@@ -28,6 +28,8 @@ export interface Session {
 export interface Core {
   read(): Reading
   write(data: ClusterData, expected: Expected, token: string | null): Written
+  /** Somebody deletes the cluster data. */
+  remove(): void
   publish(what: Published, ttl: number): void
   withdraw(who: Publisher): void
   infos(): Infos
@@ -97,6 +99,11 @@ export function createCore(now: () => number, honest: boolean): Core {
       for (const listener of listeners.written) listener(before, next)
       tell("clusterdata")
       return { kind: "written", version: version() }
+    },
+    remove() {
+      data = null
+      revision++
+      tell("clusterdata")
     },
     publish(what, ttl) {
       const kept = honest ? recode(what) : what

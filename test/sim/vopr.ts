@@ -6,24 +6,32 @@
 import { toMillis } from "#base/duration.ts"
 import { keeperUID } from "#model/ids.ts"
 import { withDefaults } from "#model/spec.ts"
-import { waitsFor } from "./checkers/convergence.ts"
+import { isStandbyCluster, waitsFor } from "./checkers/convergence.ts"
 import { checkGateOrder } from "./checkers/gate-order.ts"
 import { checkNoDestroyedCopy } from "./checkers/no-destroyed-copy.ts"
+import { checkNoGhost } from "./checkers/no-ghost.ts"
 import { type LossCheck, checkNoLostCommit } from "./checkers/no-lost-commit.ts"
 import { checkOneWriter } from "./checkers/one-writer.ts"
+import { checkPause } from "./checkers/pause.ts"
+import { checkStandbyCount } from "./checkers/standby-count.ts"
 import { checkSyncInForce } from "./checkers/sync-in-force.ts"
 import { checkTruth } from "./checkers/truth.ts"
 import { type Writers, startWriters } from "./clients.ts"
 import { type Deed, type Plan, type Wish, draw, wishes } from "./draw.ts"
-import { type Heal, faults } from "./faults.ts"
+import { faults } from "./faults.ts"
+import type { Heal } from "./strike.ts"
 import { startNode } from "./nodes.ts"
 import {
   type Operator,
   createOperator,
   failKeeper,
   failover,
+  pause,
+  promote,
   removeKeeper,
+  resume,
   update,
+  wishFor,
 } from "./operator.ts"
 import { type Sim, type Violation, close, createSim, startAll } from "./sim.ts"
 import { calm } from "./store.ts"
@@ -52,7 +60,7 @@ export function runSeed(seed: number, focus: readonly string[] = []): Result {
     servers: sim.servers,
     ledger: sim.ledger,
     relays: () => [...sim.relays.values()],
-    hosts: [...sim.hosts.keys()],
+    hosts: [...sim.hosts.values()],
     ...plan.writers,
   })
   const struck = schedule(sim, plan, operator)
@@ -81,6 +89,9 @@ export function watchAll(sim: Sim): LossCheck {
   checkSyncInForce(sim)
   checkNoDestroyedCopy(sim)
   checkTruth(sim)
+  checkNoGhost(sim)
+  checkStandbyCount(sim)
+  checkPause(sim)
   return checkNoLostCommit(sim)
 }
 
@@ -164,20 +175,49 @@ function fulfil(sim: Sim, operator: Operator, wish: Wish): void {
         update({ synchronousReplication: false }),
       )
     case "toggleRewind":
-      return operator.change("usePgrewind", (data) =>
-        update({ usePgrewind: data.cluster.spec.usePgrewind !== true })(data),
+      return operator.change(
+        "usePgrewind",
+        update(({ usePgrewind }) => ({ usePgrewind: usePgrewind !== true })),
       )
-    case "parameters":
-      return operator.change("pgParameters", (data) => {
-        const many = String(150 + world.random.below(100))
-        // The second is the keeper's own business and must be ignored.
-        const typed = [
-          ["max_connections", many],
-          ["port", "1"],
-        ] as const
-        const pgParameters = new Map([...data.cluster.spec.pgParameters, ...typed])
-        return update({ pgParameters })(data)
-      })
+    case "parameters": {
+      // The second is the keeper's own business and must be ignored.
+      const many = String(150 + world.random.below(100))
+      const typed = [
+        ["max_connections", many],
+        ["port", "1"],
+      ] as const
+      return operator.change(
+        "pgParameters",
+        update((spec) => ({ pgParameters: new Map([...spec.pgParameters, ...typed]) })),
+      )
+    }
+    case "limits": {
+      const limits = { maxStandbys: 1 + world.random.below(8) }
+      const maxStandbysPerSender = 1 + world.random.below(3)
+      return operator.change("limits", update({ ...limits, maxStandbysPerSender }))
+    }
+    case "syncLimits": {
+      const minSynchronousStandbys = world.random.below(2)
+      const maxSynchronousStandbys = 1 + world.random.below(2)
+      if (minSynchronousStandbys === 0) ledger.second = false
+      return operator.change("limits", update({ minSynchronousStandbys, maxSynchronousStandbys }))
+    }
+    case "slots": {
+      const names = world.chance(0.5) ? null : ["backup", "other"].slice(world.random.below(2))
+      return operator.change("slots", update({ additionalMasterReplicationSlots: names }))
+    }
+    case "promote":
+      return operator.change("promote", promote)
+    case "pause": {
+      const whom = world.chance(0.5) ? null : some
+      world.at(world.between(30_000, 55_000), null, () => operator.change("resume", resume(whom)))
+      return operator.change(`pause ${whom ?? ""}`, pause(whom))
+    }
+    case "restart":
+    case "reload":
+      return operator.change(`${wish} ${some}`, wishFor(sim, wish, some))
+    case "reclone":
+      return operator.change(`reclone ${some}`, wishFor(sim, wish, some, world.chance(0.5)))
     case "init":
       ledger.forget(systems(sim))
       return operator.init(sim.shape.spec)
@@ -205,7 +245,7 @@ function settle(sim: Sim, struck: Struck, writers: Writers): void {
   while (world.now() < until && sim.violations.length === 0) {
     world.run(world.now() + 4_000)
     missing = waitsFor(sim)
-    const served = writers.acknowledged() > heard
+    const served = writers.acknowledged() > heard || isStandbyCluster(sim)
     heard = writers.acknowledged()
     quiet = missing.length === 0 && served ? quiet + 1 : 0
     if (quiet === 2) return

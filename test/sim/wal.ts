@@ -15,7 +15,7 @@ export interface Rec {
   /** Position after it; LSNs are plain numbers in here and bigints at the ports. */
   readonly end: number
   readonly timeline: number
-  readonly kind: "commit" | "checkpoint" | "shutdown" | "fork"
+  readonly kind: "commit" | "checkpoint" | "shutdown" | "fork" | "bulk"
   /** The row that a commit wrote; -1 for none. */
   readonly row: number
 }
@@ -37,6 +37,8 @@ export interface Wal {
 
 /** The position that initdb leaves. */
 export const firstPosition = 0x3000000
+/** wal_segment_size. */
+export const segmentSize = 0x1000000
 
 export const newWal = (): Wal => ({ records: [], timeline: 1, history: [], highest: 1 })
 export const copyWal = (wal: Wal): Wal => ({ ...wal, records: [...wal.records] })
@@ -51,6 +53,7 @@ const sizes: Readonly<Record<Rec["kind"], number>> = {
   checkpoint: 120,
   shutdown: 120,
   fork: 48,
+  bulk: segmentSize, // a load that fills a whole segment
 }
 
 export function append(wal: Wal, kind: Rec["kind"], row = -1): Rec {

@@ -10,7 +10,7 @@ import { sourceTarget } from "#postgres/clone.ts"
 import { newSession } from "#postgres/session.ts"
 import { dbUID } from "#model/ids.ts"
 import { realClock } from "#system/clock.ts"
-import { directoryOf, isAlive, type Process, processes } from "#system/process.ts"
+import { argumentsOf, directoryOf, isAlive, type Process, processes } from "#system/process.ts"
 import { until } from "../../unit/system/until.ts"
 import { asPostgres } from "../run-as.ts"
 import {
@@ -47,7 +47,7 @@ if (asPostgres(import.meta.path)) {
     rmSync(outside, { recursive: true, force: true })
   })
 
-  test("clone() fails at once when the source's slot does not exist yet", async () => {
+  test("D-59 clone() fails at once when the source's slot does not exist yet", async () => {
     await using b = await keeper("b")
     const before = performance.now()
     const clone = b.run({ kind: "clone", from: a.source, slot: "stolon_nope" })
@@ -65,7 +65,7 @@ if (asPostgres(import.meta.path)) {
   })
 
   test.each(["aborted", "killed"])(
-    "a clone that is %s leaves postgres/ as it was, and nothing of it runs on",
+    "D-18 a clone that is %s leaves postgres/ as it was, and nothing of it runs on",
     async (how) => {
       await using b = await keeper("b")
       await primary(b)
@@ -78,6 +78,7 @@ if (asPostgres(import.meta.path)) {
       const under = () =>
         existsSync(join(b.dataDir, "postgres.new", "base")) && runs().length > 0 ? runs() : null
       let tools: readonly Process[]
+      let arguments_: readonly string[]
       if (how === "aborted") {
         const controller = new AbortController()
         const clone = b.postgres.run(
@@ -86,6 +87,7 @@ if (asPostgres(import.meta.path)) {
           controller.signal,
         )
         tools = await until("pg_basebackup writes", under)
+        arguments_ = tools.flatMap(({ pid }) => argumentsOf(pid))
         controller.abort(new Error("given up"))
         await expect(clone).rejects.toThrow("given up")
       } else {
@@ -94,10 +96,13 @@ if (asPostgres(import.meta.path)) {
           stdio: ["ignore", "inherit", "inherit"],
         })
         tools = await until("pg_basebackup writes", under)
+        arguments_ = tools.flatMap(({ pid }) => argumentsOf(pid))
         child.kill("SIGKILL")
         await child.exited
       }
       expect(tools.length).toBeGreaterThan(0)
+      expect(arguments_).not.toEqual([])
+      for (const word of arguments_) expect(word).not.toContain("re:pl") // D-67
       await until("it is gone", () => !tools.some(isAlive))
       expect(runs()).toEqual([])
       expect(tree(b.pgData)).toEqual(before)
@@ -112,7 +117,7 @@ if (asPostgres(import.meta.path)) {
     },
   )
 
-  test("a tablespace whose place is taken is copied below the keeper's directory, and removed with its copy", async () => {
+  test("D-51 a tablespace whose place is taken is copied below the keeper's directory, and removed with its copy", async () => {
     await using b = await keeper("b")
     await standby(b, a, "db2")
     await until("b streams", async () => (await b.up()).streaming)
@@ -163,13 +168,13 @@ if (asPostgres(import.meta.path)) {
     await superuser(a, "select pg_switch_wal()")
     const mark = { kind: "mark", mark: { kind: "setup", db: dbUID("db9") } } as const
     await expect(
-      b.run({ kind: "restore", command: "echo no such backup >&2; exit 3" }),
+      b.run({ kind: "restore", command: "echo no such backup >&2; exit 3", timeout: seconds(60) }),
     ).rejects.toThrow(/failed \(3\): no such backup/)
-    await expect(b.run({ kind: "restore", command: "true" })).rejects.toThrow(
+    await expect(b.run({ kind: "restore", command: "true", timeout: seconds(60) })).rejects.toThrow(
       "left the data directory (%d) empty",
     )
     await b.run(
-      { kind: "restore", command: `cp -a ${backup}/. %d && echo 100%% >&2` },
+      { kind: "restore", command: `cp -a ${backup}/. %d && echo 100%% >&2`, timeout: seconds(60) },
       { kind: "swap-in" },
       mark,
     )
@@ -195,7 +200,10 @@ if (asPostgres(import.meta.path)) {
     await b.run(stop)
     // A target that is never reached ends PostgreSQL, and the wait with it.
     await b.run({ kind: "discard-data", reason: "a half-done initialisation is worthless" })
-    await b.run({ kind: "restore", command: `cp -a ${backup}/. %d` }, { kind: "swap-in" })
+    await b.run(
+      { kind: "restore", command: `cp -a ${backup}/. %d`, timeout: seconds(60) },
+      { kind: "swap-in" },
+    )
     await b.run({ kind: "prepare", hba: files(b).hba, signal: "recovery" })
     const lost = temporary.replace("'here'", "'nowhere'")
     await b.run({ kind: "start", temporary: lost })

@@ -199,7 +199,7 @@ export async function standby(
   own: string,
   wish: Wish = {},
 ): Promise<void> {
-  await from.run({ kind: "create-slot", name: `stolon_${own}` })
+  await from.run({ kind: "create-slot", name: `stolon_${own}`, reserve: true })
   await of.run(
     { kind: "clone", from: from.source, slot: `stolon_${own}` },
     { kind: "swap-in" },

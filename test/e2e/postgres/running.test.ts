@@ -117,7 +117,7 @@ if (asPostgres(import.meta.path)) {
     await configure({})
   })
 
-  test("after prove-sync() no commit of anybody is acknowledged without the standby", async () => {
+  test("D-03 after prove-sync() no commit of anybody is acknowledged without the standby", async () => {
     await superuser(a, "create table if not exists writes (n int)")
     await superuser(a, "grant all on writes to app")
     for (let i = 0; i < 5; i++) {
@@ -190,7 +190,7 @@ if (asPostgres(import.meta.path)) {
     await until("b streams", async () => (await b.up()).streaming)
   })
 
-  test("observe() sees a server whose connections are all taken", async () => {
+  test("D-43 observe() sees a server whose connections are all taken", async () => {
     await a.up()
     const taken = await exhaust(a)
     expect((await a.observe()).server.kind).toBe("up")
@@ -198,7 +198,7 @@ if (asPostgres(import.meta.path)) {
     await until("they are gone", async () => (await freshRevision(a)) !== null)
   })
 
-  test("observe() says `starting` of a frozen server within the request timeout, and recovers", async () => {
+  test("T15 observe() says `starting` of a frozen server within the request timeout, and recovers", async () => {
     await a.up()
     const pid = Number(await ask(a, "select pg_backend_pid()::text as v"))
     expect(pid).toBeGreaterThan(0)
@@ -286,7 +286,7 @@ if (asPostgres(import.meta.path)) {
     await b.run({ kind: "write-config", files: files(b, { follow: a, own: "db2" }) }, start, ready)
   })
 
-  test("promote() works, on a standby with all connections taken and none of its own", async () => {
+  test("D-81 promote() works, on a standby with all connections taken and none of its own", async () => {
     await using c = await keeper("c")
     await standby(c, a, "db3")
     const taken = await exhaust(c)

@@ -29,7 +29,7 @@ if (asPostgres(import.meta.path)) {
     await using b = await keeper("b")
     const nothing = b.run({ kind: "clone", from: a.source, slot: "stolon_nope" })
     await expect(nothing).rejects.toThrow("does not exist yet")
-    await a.run({ kind: "create-slot", name: "stolon_db2" })
+    await a.run({ kind: "create-slot", name: "stolon_db2", reserve: true })
     await b.run({ kind: "clone", from: a.source, slot: "stolon_db2" }, { kind: "swap-in" })
     // The copy has not diverged: pg_rewind is satisfied at once, after the checkpoint over TLS.
     await b.run(

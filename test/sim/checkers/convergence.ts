@@ -14,10 +14,17 @@ export function waitsFor(sim: Sim): readonly string[] {
   if (reading.kind === "absent") return ["there is no cluster data"]
   const { data } = reading
   if (data.cluster.status.phase !== "normal") return ["the cluster is still initialising"]
-  const missing: string[] = [...processes(sim), ...gate(sim, data), ...primary(sim, data)]
+  const top = isStandbyCluster(sim) ? follower(sim, data) : primary(sim, data)
+  const missing: string[] = [...processes(sim), ...gate(sim, data), ...top]
   for (const db of data.dbs.values()) missing.push(...database(sim, data, db))
   missing.push(...standbys(sim, data))
   return missing
+}
+
+/** Nobody writes through the proxies of a cluster whose primary follows another outside. */
+export function isStandbyCluster(sim: Sim): boolean {
+  const reading = sim.store.core.read()
+  return reading.kind === "found" && withDefaults(reading.data.cluster.spec).role === "standby"
 }
 
 const processes = (sim: Sim): readonly string[] =>
@@ -29,12 +36,13 @@ function gate(sim: Sim, { cluster, proxy, dbs }: ClusterData): readonly string[]
   const { master, primaryRevoked } = cluster.status
   if (proxy.spec.masterDbUid !== master) return ["the gate is closed"]
   if (primaryRevoked) return ["the primary is revoked"]
-  const address = dbs.get(master)?.status.listenAddress ?? ""
+  const { listenAddress: host, port } = dbs.get(master)?.status ?? { listenAddress: "", port: "" }
   return [...sim.nodes.values()].flatMap(({ kind, name }) => {
     const relay = sim.relays.get(name)
     if (kind !== "proxy") return []
-    const there = relay?.route.kind === "forward" && relay.route.host === address && relay.listening
-    return there ? [] : [`${name} does not forward to the primary`]
+    const route = relay?.route
+    const there = route?.kind === "forward" && route.host === host && String(route.port) === port
+    return there && relay?.listening === true ? [] : [`${name} does not forward to the primary`]
   })
 }
 
@@ -45,6 +53,16 @@ function primary(sim: Sim, { cluster, dbs }: ClusterData): readonly string[] {
   if (instance === null || !isPrimary(instance)) return ["PostgreSQL on the primary is not up"]
   if (!instance.hba.clients) return ["the primary lets no clients in"]
   return instance.waiting.length > 20 ? ["commits hang on the primary"] : []
+}
+
+/** The top of a standby cluster has what the primary outside has. */
+function follower(sim: Sim, { cluster, dbs }: ClusterData): readonly string[] {
+  const uid = dbs.get(cluster.status.master)?.spec.keeperUID
+  const instance = sim.hosts.get(uid ?? "")?.instance ?? null
+  if (instance === null || !instance.inRecovery) return ["the top of the standby cluster is not up"]
+  return instance.upstream?.upstream === sim.outside?.instance && instance.upstream !== null
+    ? []
+    : [`the standby cluster does not stream: ${instance.refusal}`]
 }
 
 function database(sim: Sim, data: ClusterData, db: DB): readonly string[] {
@@ -69,7 +87,7 @@ function standbys(sim: Sim, { cluster, dbs }: ClusterData): readonly string[] {
     missing.push(`${wanted} standbys are wanted, ${dbs.size - 1} are there`)
   const db = dbs.get(cluster.status.master)
   const sync = db?.spec.synchronousStandbys?.length ?? 0
-  if (db === undefined || !spec.synchronousReplication) return missing
+  if (db === undefined || !spec.synchronousReplication || spec.role === "standby") return missing
   const least = Math.min(spec.minSynchronousStandbys, wanted)
   if (!db.spec.synchronousReplication || sync < least)
     missing.push(`${least} synchronous standbys are wanted, ${sync} are there`)

@@ -42,7 +42,12 @@ function judge(
   const known = now - toMillis(spec.sleepInterval) * 1.1 - 200
   const elected = after.dbs.get(after.cluster.status.master)
   if (elected === undefined) return
-  const best = heard.get(elected.spec.keeperUID)?.at(-1)?.info.postgresState?.xLogPos ?? 0n
+  const { keeperUID } = elected.spec
+  if (before.keepers.get(keeperUID)?.status.canBeMaster === false)
+    sim.fail("W2 may be master", `${keeperUID} was elected, which may not be`)
+  // what it said since, when it was stopped in the moment of the write, the leader could not know
+  const last = heard.get(keeperUID)?.findLast(({ info }) => info.postgresState?.healthy === true)
+  const best = last?.info.postgresState?.xLogPos ?? 0n
   for (const db of before.dbs.values()) {
     if (!electable(before, db) || db.uid === elected.uid) continue
     const list = heard.get(db.spec.keeperUID) ?? []

@@ -5,6 +5,7 @@
  */
 import type { ClusterData } from "#model/cluster.ts"
 import { isLedByUs } from "#model/cluster.ts"
+import { withDefaults } from "#model/spec.ts"
 import type { Sim } from "../sim.ts"
 import { checkElection } from "./election.ts"
 
@@ -46,7 +47,8 @@ function opened(sim: Sim, before: ClusterData, after: ClusterData): void {
   if (!db.status.healthy && !forced) sim.fail("W3", "the gate was opened to an unhealthy primary")
   const instance = sim.hosts.get(db.spec.keeperUID)?.instance ?? null
   if (instance === null) return // it may have died since it was seen
-  if (instance.phase === "up" && instance.inRecovery)
+  const standbyCluster = withDefaults(after.cluster.spec).role === "standby"
+  if (instance.phase === "up" && instance.inRecovery && !standbyCluster)
     sim.fail("W3", `the gate was opened to ${db.spec.keeperUID}, which is in recovery`)
 }
 

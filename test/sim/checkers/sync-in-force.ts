@@ -3,15 +3,13 @@
  * on a second disk. The names are in force before the first client is let in, after a promotion as
  * well as after a restart.
  */
-import { withDefaults } from "#model/spec.ts"
 import { copiesOn } from "../disk.ts"
 import type { Sim } from "../sim.ts"
 import { holds } from "../wal.ts"
 
 export function checkSyncInForce(sim: Sim): void {
-  if (withDefaults(sim.shape.spec).minSynchronousStandbys < 1) return
   sim.ledger.listeners.push(({ record, row, host, strict, writer, at }) => {
-    if (!strict) return
+    if (!strict || !sim.ledger.second) return
     for (const [name, { disk }] of sim.hosts)
       if (name !== host && copiesOn(disk).some((wal) => holds(wal, record))) return
     sim.fail(

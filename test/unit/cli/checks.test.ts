@@ -2,7 +2,13 @@
 import { describe, expect, test } from "bun:test"
 import { logSettings } from "#cli/common.ts"
 import { goCommand } from "#cli/invocation.ts"
-import { checkPasswords, checkPostgres, checkUid, type PostgresChoice } from "#cli/keeper-checks.ts"
+import {
+  type PostgresChoice,
+  checkPasswords,
+  checkPostgres,
+  checkUid,
+  checkUser,
+} from "#cli/keeper-checks.ts"
 import { keeperCommand } from "#cli/keeper.ts"
 import { parse } from "#cli/parse.ts"
 import { checkStore } from "#cli/store.ts"
@@ -88,6 +94,15 @@ describe("checkPostgres()", () => {
   test("takes the superuser's name as given, even when it is empty", () => {
     const checked = check([...given, "--pg-su-password=b", "--pg-su-username="])
     expect(checked.kind === "ok" ? checked.value.superuser.name : null).toBe("")
+  })
+  test.each([
+    ["--pg-su-username=a\nb", "--pg-su-username cannot contain a line break"],
+    ["--pg-repl-username=a\rb", "--pg-repl-username cannot contain a line break"],
+    ["--pg-su-username=/x", "--pg-su-username cannot begin with a slash"],
+  ])("D-47 refuses a name that pg_hba.conf cannot hold: %j", (flag, message) => {
+    const others = ["--pg-listen-address=192.0.2.1", "--pg-repl-username=r", "--pg-repl-password=a"]
+    const checked = check([...others, "--pg-su-password=b", flag])
+    expect(checked.kind === "refused" ? checked.message : "").toStartWith(message)
   })
   test("knows scram-sha-256 as stolon only", () => {
     const argv = [...given, "--pg-su-password=b", "--pg-su-auth-method=scram-sha-256"]
@@ -179,4 +194,21 @@ test("goCommand() knows Go's program names, with or without a path", () => {
   expect(goCommand("stolon-keeper")).toEqual({ program: "stolon-keeper", command: "keeper" })
   expect(goCommand("./stolon")).toBeNull()
   expect(goCommand("/opt/stolonctl/stolon")).toBeNull()
+})
+
+test("checkUser() needs a name from somewhere for the superuser", () => {
+  const named = keeper(["--pg-su-username=postgres"]).changed
+  expect(checkUser(named, "")).toBeNull()
+  expect(checkUser(new Map(), "ann")).toBeNull()
+  expect(checkUser(new Map(), "")).toBe("cannot get current user: cannot detect current user")
+})
+
+test("passwords are proved by SCRAM in our dialect, unless somebody says otherwise", () => {
+  const methods = (argv: readonly string[], dialect: Dialect) => {
+    const { pgReplAuthMethod, pgSuAuthMethod } = keeper(argv, dialect).values
+    return [pgReplAuthMethod, pgSuAuthMethod]
+  }
+  expect(methods([], "stolon")).toEqual(["scram-sha-256", "scram-sha-256"])
+  expect(methods(["--pg-su-auth-method=md5"], "stolon")).toEqual(["scram-sha-256", "md5"])
+  expect(methods([], "go")).toEqual(["md5", "md5"])
 })

@@ -57,8 +57,9 @@ Examples:
 
   test("lists the commands of stolon", () => {
     const text = help(rootCommand, "stolon", rootEntries)
+    const column = Math.max(...rootEntries.map(({ name }) => name.length))
     for (const { name, summary } of rootEntries)
-      expect(text).toContain(`  ${name.padEnd(8)}  ${summary}\n`)
+      expect(text).toContain(`  ${name.padEnd(column)}  ${summary}\n`)
     expect(text).toContain("More about a command: stolon COMMAND --help\n")
   })
 
@@ -78,6 +79,30 @@ Examples:
       expect(flags.split("\n").filter((line) => line.length > 100)).toEqual([])
     },
   )
+})
+
+test("every command that does something has an example, and says in a line what it does", () => {
+  const withoutExample = new Set(["clusterdata", "version", "help", "completion"])
+  for (const command of everyCommand) {
+    expect(command.summary).toMatch(/^\S.{10,70}$/)
+    if (!withoutExample.has(command.name)) expect(command.examples).not.toEqual([])
+    for (const { line } of command.examples)
+      expect(line).toContain(command.name.split(" ")[0] ?? "")
+  }
+})
+
+test("help() of a subcommand shows its own flags in full and those of every one by name", () => {
+  const text = help(ctlTree.children[0]!.command, "stolon ctl status")
+  expect(text).toContain("\nCommand:\n  -f, --format text|json")
+  expect(text).toContain(
+    "As with every subcommand (more: stolon ctl --help):\n  --cluster-name NAME (required)  --store-backend KIND (required)",
+  )
+})
+
+test("help() breaks a long example as a shell takes it", () => {
+  const [, examples = ""] = help(keeperCommand, "stolon keeper").split("Examples:")
+  expect(examples).toContain(" \\\n      --")
+  for (const line of examples.split("\n")) expect(line.length).toBeLessThanOrEqual(100)
 })
 
 describe("the tables", () => {

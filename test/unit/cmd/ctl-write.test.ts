@@ -92,6 +92,14 @@ describe("commit()", () => {
     expect((await run(store, patch)).kind).toBe("written")
     expect(store.writes()).toBe(3)
   })
+  test("D-29 failkeeper and removekeeper try again when somebody else was faster", async () => {
+    const failing = scripted(threeKeepers(), ["overtaken"])
+    expect((await run(failing, fail)).kind).toBe("written")
+    expect(failing.data().keepers.get(keeper("pg1"))?.status.forceFail).toBe(true)
+    const removing = scripted(threeKeepers(), ["overtaken", "overtaken"])
+    expect((await run(removing, remove("pg3"))).kind).toBe("written")
+    expect(removing.data().keepers.has(keeper("pg3"))).toBe(false)
+  })
   test("gives up after three conflicts and has written nothing", async () => {
     const store = scripted(threeKeepers(), ["overtaken", "overtaken", "overtaken"])
     expect(await run(store, patch)).toEqual({ kind: "conflicts" })

@@ -4,10 +4,18 @@ import { type ClusterData, decodeClusterData } from "#model/cluster.ts"
 import { decodeJson } from "#model/codec.ts"
 import { type DBUID, keeperUID, proxyUID, sentinelUID } from "#model/ids.ts"
 import { type Infos, ProxyInfo, SentinelInfo } from "#model/info.ts"
-import type { Found } from "#ctl/status.ts"
+import type { GoFound } from "#ctl/status-go.ts"
 
 export const golden = (name: string): string =>
   readFileSync(new URL(`../../golden/cli/${name}`, import.meta.url), "utf8")
+
+/** The rows of a recorded table, without its heading. */
+export const table = (name: string): readonly (readonly string[])[] =>
+  golden(name)
+    .replace(/\n$/, "")
+    .split("\n")
+    .slice(1)
+    .map((line) => line.split("\t"))
 
 interface Recorded {
   readonly sentinels: readonly { readonly uid: string; readonly leader: boolean }[]
@@ -24,7 +32,7 @@ interface Recorded {
 }
 
 /** The state `name`, from its JSON; who follows whom comes from the tree of the text. */
-export function recorded(name: string): Found & { readonly data: ClusterData } {
+export function recorded(name: string): GoFound {
   const json: Recorded = JSON.parse(golden(`status-${name}.json`))
   const tree = /===== Keepers\/DB tree =====\n\n.*\n((?:.*\n)*)\n$/.exec(
     golden(`status-${name}.txt`),

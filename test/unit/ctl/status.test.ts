@@ -32,7 +32,7 @@ const found = (data: ClusterData | null, infos = everybody): Found => ({
 const waits = (it: Found): readonly string[] => facts("prod", it).waiting.map(({ code }) => code)
 
 describe("statusText()", () => {
-  test("shows roles, positions and lag of a healthy cluster, and nothing to wait for", () => {
+  test("D-66 shows roles, timelines, positions and lag in aligned columns, and nothing to wait for", () => {
     expect(statusText(facts("prod", found(threeKeepers())))).toMatchInlineSnapshot(`
 "Cluster prod (c1): normal, asynchronous replication
 Primary: pg1, open to clients through proxies

@@ -130,6 +130,7 @@ const flows: readonly Flow[] = [
       "mark",
       "start",
       "wait-recovered",
+      "create-roles",
       "capture-parameters",
       "stop",
       "save-db",
@@ -141,7 +142,7 @@ const flows: readonly Flow[] = [
     name: "existing",
     start: { ...emptyMachine, data: dir("old") },
     view: view({ dbs: [db("db1", { initMode: "existing", includePreviousConfig: true })] }),
-    steps: ["prepare", "start", "wait-ready", "capture-parameters", "stop", ...run],
+    steps: ["prepare", "start", "wait-ready", "create-roles", "capture-parameters", "stop", ...run],
     precious: "old",
   },
   {
@@ -177,7 +178,7 @@ const flows: readonly Flow[] = [
     name: "start of a primary",
     start: settled("db1"),
     view: asPrimary({ followers: [dbUID("db2")] }),
-    steps: ["write-config", "start", "wait-ready", "create-slot"],
+    steps: ["write-config", "start", "wait-ready", "create-slot", "check-roles"],
     precious: "old",
   },
   {
@@ -192,6 +193,7 @@ const flows: readonly Flow[] = [
       "reload",
       "create-slot",
       "prove-sync",
+      "check-roles",
     ],
     precious: "old",
   },
@@ -199,7 +201,16 @@ const flows: readonly Flow[] = [
     name: "promotion, asynchronous",
     start: running(settled("db1", {}, onBranch), standbyView),
     view: { ...promoted({ followers: [dbUID("db2")] }) },
-    steps: ["write-config", "reload", "promote", "end-sessions", "create-slot"],
+    steps: [
+      "write-config",
+      "reload",
+      "promote",
+      "end-sessions",
+      "write-config",
+      "reload",
+      "create-slot",
+      "check-roles",
+    ],
     precious: "old",
   },
   {
@@ -215,6 +226,7 @@ const flows: readonly Flow[] = [
       "prove-sync",
       "write-config",
       "reload",
+      "check-roles",
     ],
     precious: "old",
   },
@@ -236,7 +248,7 @@ const flows: readonly Flow[] = [
         },
       ],
     }),
-    steps: ["write-config", "reload", "save-db"],
+    steps: ["write-config", "reload", "save-db", "check-roles"],
     precious: "old",
   },
   {
@@ -251,7 +263,7 @@ const flows: readonly Flow[] = [
         },
       ],
     }),
-    steps: ["write-config", "reload", "stop", "start", "wait-ready", "save-db"],
+    steps: ["write-config", "reload", "stop", "start", "wait-ready", "save-db", "check-roles"],
     precious: "old",
   },
   {
@@ -284,7 +296,7 @@ describe("plan()", () => {
     test(`would begin every long step again while it runs: ${flow.name}`, () => {
       for (const { machine, step, memory, now } of whole().points) {
         if (!steps[step.kind].long) continue
-        const input = { view: flow.view, local: observe(machine), settings }
+        const input = { view: flow.view, local: observe(machine), settings, others: [] }
         const again = plan(input, { ...memory, working: step.kind }, millis(now + 3_600_000))
         expect(again.steps[0]).toEqual(step)
       }
@@ -322,7 +334,7 @@ describe("the guard of a synchronous primary", () => {
     const done = settle({ ...waiting.machine, inSync }, asPrimary(sync))
     expect(clientsMayEnter(done.machine)).toBeTrue()
   })
-  test("D-07: stays while only the standby that never exists is listed", () => {
+  test("D-07 stays while only the standby that never exists is listed", () => {
     const waiting = settle(settled("db1"), asPrimary(fake))
     expect(clientsMayEnter(waiting.machine)).toBeFalse()
     expect(
@@ -348,7 +360,7 @@ describe("the guard of a synchronous primary", () => {
         })
     }
   })
-  test("D-06: a restart for a parameter arms it again, and PostgreSQL does not restart by itself", () => {
+  test("D-06 a restart for a parameter arms it again, and PostgreSQL does not restart by itself", () => {
     const start = { ...running(settled("db1", { inSync }), asPrimary(sync)) }
     expect(start.server?.conf.get("restart_after_crash")).toBe("off")
     const change = { ...sync, pgParameters: new Map([["max_connections", "50"]]) }
@@ -368,7 +380,7 @@ describe("a resync", () => {
     expect(done.machine.data?.origin).toBe("copy")
     expect(done.machine.db).toEqual(state("db3"))
   })
-  test("notices that what it follows without a copy does not stream, and copies", () => {
+  test("D-09 notices that what it follows without a copy does not stream, and copies", () => {
     // the control data agree, the received WAL does not
     const start = settled(
       "db0",
@@ -458,7 +470,7 @@ describe("plan() blocks", () => {
 })
 
 describe("slots", () => {
-  test("D-05: one that cannot be created holds nothing up", () => {
+  test("D-05 one that cannot be created holds nothing up", () => {
     const done = settle(
       settled("db1"),
       asPrimary({ followers: [dbUID("db2")], additionalReplicationSlots: ["audit"] }),
@@ -481,7 +493,7 @@ describe("slots", () => {
 })
 
 describe("parameters on a standby", () => {
-  test("D-46: never shrink below what its file already has", () => {
+  test("D-46 never shrink below what its file already has", () => {
     const start = running(
       settled("db1", {}, onBranch),
       view({

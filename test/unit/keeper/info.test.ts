@@ -14,7 +14,10 @@ import { settle } from "./run.ts"
 
 function info(machine: Machine, seen: ClusterData | null): KeeperInfo {
   const desired = seen === null ? null : desire(seen, { uid: me, boot, certificate: null })
-  const made = keeperInfo({ local: observe(machine), settings, desired, work: "" }, infoUID("i1"))
+  const made = keeperInfo(
+    { local: observe(machine), settings, desired, work: "", ledByUs: true },
+    infoUID("i1"),
+  )
   if (made === null) throw new Error("nothing published")
   return made
 }
@@ -35,7 +38,10 @@ describe("keeperInfo()", () => {
       keeper: { ...emptyMachine.keeper, clusterUID: "" as typeof emptyMachine.keeper.clusterUID },
     }
     expect(
-      keeperInfo({ local: observe(nobody), settings, desired: null, work: "" }, infoUID("i1")),
+      keeperInfo(
+        { local: observe(nobody), settings, desired: null, work: "", ledByUs: true },
+        infoUID("i1"),
+      ),
     ).toBeNull()
   })
   test("a primary that runs is healthy, with its generation", () => {

@@ -8,11 +8,11 @@ import { type LSN, lsn } from "#base/lsn.ts"
 import { type Parameters, parseConf } from "#keeper/conf.ts"
 import { guardOf } from "#keeper/hba.ts"
 import type { TimelineHistory } from "#model/cluster.ts"
-import { type DBUID, dbUID, generation } from "#model/ids.ts"
+import { type DBUID, type Nonce, dbUID, generation } from "#model/ids.ts"
 import type { Certificate } from "#model/info.ts"
-import type { ConfigFiles, DBState, KeeperState, Local, Mark } from "#model/local.ts"
+import type { ConfigFiles, DBState, KeeperState, Local, Mark, Place } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
-import { systemID } from "./build.ts"
+import { settings, systemID } from "./build.ts"
 
 export interface Dir {
   /** Whose data: "old", "initdb", "backup", "copy", "rewound". */
@@ -43,8 +43,25 @@ export interface Machine {
   readonly side: Dir | null
   readonly asides: readonly Dir[]
   readonly certificate: Certificate | null
+  readonly handled: readonly Nonce[]
   readonly server: Running | null
   readonly binary: number
+  /** Of the data directory. */
+  readonly major: number
+  /** Slots that kept more WAL than they may. */
+  readonly lost: readonly string[]
+  readonly logicalSlots: number
+  readonly segmentBytes: number
+  /** What the running server was started with. */
+  readonly place: Place
+  readonly floors: ReadonlyMap<string, number> | null
+  readonly diskBytes: number | null
+  /** The password of the flags is not the superuser's. */
+  readonly refusing: boolean
+  /** A standby reaches its primary. */
+  readonly linked: boolean
+  /** There is no such superuser at all. */
+  readonly stranger: boolean
   /** In sync with this primary. */
   readonly inSync: readonly DBUID[]
   /** What the followed DB's history ends a copy with. */
@@ -63,8 +80,19 @@ export const emptyMachine: Machine = {
   side: null,
   asides: [],
   certificate: null,
+  handled: [],
   server: null,
   binary: 15,
+  major: 15,
+  lost: [],
+  logicalSlots: 0,
+  segmentBytes: 16 << 20,
+  place: { listenAddress: settings.listenAddress, port: settings.port, socketDirectory: "/tmp" },
+  floors: null,
+  diskBytes: null,
+  refusing: false,
+  stranger: false,
+  linked: true,
   inSync: [],
   source: {
     timeline: 2,
@@ -104,7 +132,7 @@ export function observe(machine: Machine): Local {
               kind: "initialized",
               role: data.files?.signal === "standby" ? "standby" : "master",
               systemID,
-              major: 15,
+              major: machine.major,
               control: server === null ? control(data) : null,
               history: data.history,
             },
@@ -114,7 +142,12 @@ export function observe(machine: Machine): Local {
     postmaster: server !== null,
     server: serverOf(machine),
     binary: { Maj: machine.binary, Min: 1 },
+    unfit: [],
+    floors: machine.floors,
+    walSegmentBytes: null,
+    diskBytes: machine.diskBytes,
     certificate: machine.certificate,
+    handled: machine.handled,
   }
 }
 
@@ -128,8 +161,13 @@ const control = (data: Dir) => ({
   walLogHints: false,
 })
 
-function serverOf({ server, data, inSync, source }: Machine): Local["server"] {
+function serverOf(machine: Machine): Local["server"] {
+  const { server, data, inSync, source } = machine
   if (server === null || data === null) return { kind: "down" }
+  if (machine.stranger)
+    return { kind: "starting", why: 'role "postgres" does not exist', refused: true }
+  if (server.ready && machine.refusing && server.conf.get("stolon.revision") !== "temporary")
+    return { kind: "starting", why: "password authentication failed", refused: true }
   if (!server.ready) return { kind: "starting", why: "the database system is starting up" }
   const forks = source.history.find((entry) => entry.timelineID === data.timeline)
   const follows = forks === undefined || data.end <= forks.switchPoint
@@ -141,12 +179,19 @@ function serverOf({ server, data, inSync, source }: Machine): Local["server"] {
     position: data.end,
     history: data.history,
     syncStandbys: server.inRecovery ? [] : inSync,
-    streaming: server.inRecovery && (server.conf.get("primary_conninfo") ?? "") !== "" && follows,
+    streaming:
+      machine.linked &&
+      server.inRecovery &&
+      (server.conf.get("primary_conninfo") ?? "") !== "" &&
+      follows,
     revision: server.conf.get("stolon.revision") ?? "",
     pendingRestart: server.restartNeeded,
-    slots: data.slots.map((name) => ({ name, active: false })),
+    slots: data.slots.map((name) => ({ name, active: false, lost: machine.lost.includes(name) })),
+    slotsUsed: data.slots.length + machine.logicalSlots,
+    place: machine.place,
+    segmentBytes: machine.segmentBytes,
     fileParameters: server.conf,
-    olderWalFile: "",
+    olderWalFile: "000000010000000000000003",
   }
 }
 
@@ -174,6 +219,8 @@ function applied(m: Machine, step: Step): Machine {
     case "certify":
       must(m.server === null, "certified while PostgreSQL runs")
       return { ...m, certificate: step.certificate }
+    case "save-handled":
+      return { ...m, handled: step.handled }
     case "stop":
       return stopped(m, true)
     case "discard-side":
@@ -232,6 +279,7 @@ type FileStep =
   | "mark"
   | "unmark"
   | "certify"
+  | "save-handled"
   | "stop"
   | "discard-side"
   | "discard-data"
@@ -266,8 +314,9 @@ function appliedToServer(m: Machine, step: Exclude<Step, { kind: FileStep }>): M
         server: { ...running(m), ready: true, inRecovery: false },
       }
     case "create-roles":
+    case "check-roles":
       must(running(m).ready, "not ready")
-      return { ...m, data: { ...data, roles: true } }
+      return { ...m, refusing: false, data: { ...data, roles: true } }
     case "capture-parameters":
       return {
         ...m,
@@ -308,7 +357,11 @@ function appliedToServer(m: Machine, step: Exclude<Step, { kind: FileStep }>): M
     case "create-slot":
       return { ...m, data: { ...data, slots: [...data.slots, step.name] } }
     case "drop-slot":
-      return { ...m, data: { ...data, slots: data.slots.filter((name) => name !== step.name) } }
+      return {
+        ...m,
+        lost: m.lost.filter((name) => name !== step.name),
+        data: { ...data, slots: data.slots.filter((name) => name !== step.name) },
+      }
     default:
       return never(step)
   }

@@ -140,7 +140,7 @@ const goldens: readonly Golden[] = [
   { name: "pitr", at: ["10.0.0.12", "5433"] },
 ]
 
-describe("render() gives what a Go keeper gave", () => {
+describe("render() gives", () => {
   for (const {
     name,
     at,
@@ -150,7 +150,7 @@ describe("render() gives what a Go keeper gave", () => {
     signal = "none",
     closed = false,
   } of goldens)
-    test(name, () => {
+    test(`files as Go wrote them: ${name}`, () => {
       const conf = golden(name, "postgresql.conf")
       const own = db(uid, { ...spec, pgParameters: usersOf(conf) })
       const place = { listenAddress: at[0], port: at[1] }
@@ -192,7 +192,7 @@ describe("render() gives what a Go keeper gave", () => {
 })
 
 describe("formatConf()", () => {
-  test("D-47: lets every value survive", () => {
+  test("D-47 lets every value survive", () => {
     const random = generator(7)
     const alphabet = [
       "'",
@@ -270,7 +270,7 @@ describe("formatHba()", () => {
       .trimEnd()
       .split("\n")
 
-  test("D-68: strict mode takes addresses of both families, names, and each user's own method", () => {
+  test("D-68 strict mode takes addresses of both families, names, and each user's own method", () => {
     const own = {
       ...settings,
       superuser: { ...settings.superuser, method: "scram-sha-256" } as const,
@@ -286,7 +286,7 @@ describe("formatHba()", () => {
       "host replication repluser db.example.com md5",
     ])
   })
-  test("strict mode skips DBs without an address and lets a standby's peers out", () => {
+  test("D-68 strict mode skips DBs without an address and lets a standby's peers out", () => {
     const rules = (own: DB): string => {
       const dbs = [other(), db("db9", { keeperUID: keeperUID("k9") })]
       return render(
@@ -340,7 +340,7 @@ describe("parameters of the specification", () => {
   const asked = (entries: Record<string, string>): DB =>
     db("db1", { pgParameters: new Map(Object.entries(entries)) })
 
-  test("D-48: what is managed or unknown to this version is left out and named", () => {
+  test("D-48 what is managed or unknown to this version is left out and named", () => {
     const own = asked({
       wal_keep_segments: "5",
       port: "1",
@@ -360,7 +360,7 @@ describe("parameters of the specification", () => {
     expect(conf(own).get("port")).toBe("5432")
     expect(conf(own).get("work_mem")).toBe("8MB")
   })
-  test("D-49: there is room for every slot, and a user's larger value stays", () => {
+  test("D-49 there is room for every slot, and a user's larger value stays", () => {
     expect(
       conf(asked({ max_replication_slots: "50", max_wal_senders: "99" })).get(
         "max_replication_slots",

@@ -4,6 +4,7 @@
  */
 import { millis } from "#base/brand.ts"
 import type { ClusterData } from "#model/cluster.ts"
+import type { KeeperInfo } from "#model/info.ts"
 import type { Step } from "#model/step.ts"
 import { type Memory, emptyMemory, failed, succeeded } from "#keeper/memory.ts"
 import { type Plan, plan } from "#keeper/plan.ts"
@@ -28,6 +29,7 @@ export interface Run {
 export interface Options {
   readonly settings?: Settings
   readonly memory?: Memory
+  readonly others?: readonly KeeperInfo[]
   /** Steps that fail, each time they are tried. */
   readonly failing?: (step: Step) => boolean
 }
@@ -45,7 +47,11 @@ export function settle(start: Machine, view: ClusterData, options: Options = {})
   const points: Run["points"][number][] = []
   const events: string[] = []
   for (;;) {
-    const made = plan({ view, local: observe(machine), settings: who }, memory, millis(now))
+    const made = plan(
+      { view, local: observe(machine), settings: who, others: options.others ?? [] },
+      memory,
+      millis(now),
+    )
     events.push(...made.events.map(({ code }) => code))
     const [step] = made.steps
     if (step === undefined) {

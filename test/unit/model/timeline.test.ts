@@ -1,7 +1,7 @@
 /** Which copies belong together (reference 5.5). */
 import { describe, expect, test } from "bun:test"
 import { lsn } from "#base/lsn.ts"
-import { type Branch, diverged, hasWalFor } from "#model/timeline.ts"
+import { type Branch, diverged, hasWalFor, isComparable } from "#model/timeline.ts"
 
 const branch = (
   timelineID: number,
@@ -42,4 +42,27 @@ test("hasWalFor() compares segment names without their timeline", () => {
   expect(hasWalFor("000000020000000000000003", lsn(0x3000000n))).toBe(true)
   expect(hasWalFor("000000010000000000000003", lsn(0x2ffffffn))).toBe(false)
   expect(hasWalFor("000000010000000100000000", lsn(0xffffffffn))).toBe(false)
+})
+
+test("D-26 isComparable() is false when the end of a copy's timeline is not reported any more", () => {
+  const followed = branch(4, 9n, { 2: 5n, 3: 6n })
+  expect([1, 2, 3, 4, 5].map((timeline) => isComparable(followed, branch(timeline, 4n)))).toEqual([
+    false,
+    true,
+    true,
+    true,
+    true,
+  ])
+})
+
+test("D-39 hasWalFor() goes by the segment size that the primary reports", () => {
+  const mib = 1024 * 1024
+  const position = lsn(0x1_1400_0000n) // 320 MiB into the second 4 GiB
+  const oldest = (segment: string): string => `0000000100000001${segment}`
+  expect(hasWalFor(oldest("00000014"), position)).toBe(true)
+  expect(hasWalFor(oldest("00000015"), position)).toBe(false)
+  expect(hasWalFor(oldest("00000005"), position, 64 * mib)).toBe(true)
+  expect(hasWalFor(oldest("00000006"), position, 64 * mib)).toBe(false)
+  expect(hasWalFor(oldest("00000140"), position, mib)).toBe(true)
+  expect(hasWalFor(oldest("00000141"), position, mib)).toBe(false)
 })

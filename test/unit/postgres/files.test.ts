@@ -3,18 +3,20 @@
  * WAL, password files.
  */
 import { expect, test } from "bun:test"
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { millis } from "#base/brand.ts"
 import { lsn } from "#base/lsn.ts"
-import { generation } from "#model/ids.ts"
+import { generation, nonce } from "#model/ids.ts"
 import { parseControl } from "#postgres/control.ts"
 import { oldestWalFile, readDataDir } from "#postgres/datadir.ts"
 import { divergentFiles, segmentNumber } from "#postgres/divergent.ts"
 import { readConfigFiles } from "#postgres/files.ts"
-import { expand } from "#postgres/initialise.ts"
+import { checksumFlags, expand } from "#postgres/initialise.ts"
+import { isSecretOf } from "#postgres/roles.ts"
 import { identifier, literal } from "#postgres/session.ts"
-import { placesBelow } from "#postgres/settings.ts"
+import { placesBelow, type PostgresSettings } from "#postgres/settings.ts"
 import {
   decodeDBState,
   decodeKeeperState,
@@ -22,12 +24,14 @@ import {
   encodeKeeperState,
   readCertificate,
   readDBState,
+  readHandled,
   readKeeperState,
   readMark,
 } from "#postgres/state.ts"
 import { parseHistory } from "#postgres/timeline.ts"
-import { conninfo, passLine, percentOf } from "#postgres/tool.ts"
-import { parseVersion } from "#postgres/version.ts"
+import { conninfo, passLine, percentOf, writeSecret } from "#postgres/tool.ts"
+import { parseVersion, versionReader } from "#postgres/version.ts"
+import { realClock } from "#system/clock.ts"
 import { clusterUID, dbUID, keeperUID } from "./ids.ts"
 
 function temp(): { readonly path: string } & Disposable {
@@ -84,6 +88,7 @@ Latest checkpoint's TimeLineID:       1
 Minimum recovery ending location:     0/30001A0
 Min recovery ending loc's timeline:   2
 wal_log_hints setting:                on
+max_connections setting:              150
 Bytes per WAL segment:                16777216
 Data page checksum version:           0
 `
@@ -98,6 +103,7 @@ test("parseControl() takes the highest timeline: just after a promotion the chec
     checksums: false,
     walLogHints: true,
     segmentBytes: 16_777_216,
+    floors: new Map([["max_connections", 150]]),
   })
 })
 
@@ -204,17 +210,74 @@ test("divergentFiles() takes written segments from the fork on, and histories, b
   expect(segmentNumber("archive_status", 16 << 20)).toBeNull()
 })
 
-test("oldestWalFile() names a segment of 16 MiB and no other", async () => {
+test("D-39 the oldest WAL file is named for every segment size, half-made ones are not", async () => {
   using directory = temp()
   const wal = join(directory.path, "pg_wal")
-  expect(await oldestWalFile(directory.path)).toBe("")
+  expect(await oldestWalFile(directory.path, 16 << 20)).toBe("")
   mkdirSync(wal)
   writeFileSync(join(wal, "000000010000000000000005"), Buffer.alloc(16 << 20))
   writeFileSync(join(wal, "00000002.history"), "")
-  expect(await oldestWalFile(directory.path)).toBe("000000010000000000000005")
+  expect(await oldestWalFile(directory.path, 16 << 20)).toBe("000000010000000000000005")
   writeFileSync(join(wal, "000000010000000000000004"), Buffer.alloc(1 << 20))
-  expect(await oldestWalFile(directory.path)).toBe("")
+  expect(await oldestWalFile(directory.path, 16 << 20)).toBe("")
+  expect(await oldestWalFile(directory.path, 1 << 20)).toBe("000000010000000000000004")
 })
+
+test("D-53 a secret of pg_authid is told to fit a password or not, in both kinds", () => {
+  const md5 = "md5f2dc7b1a2dcf8a4ad1b4b8c9c2a0a2a0"
+  expect(isSecretOf(md5, "repl", "replpw", false)).toBeFalse()
+  const good = `md5${new Bun.CryptoHasher("md5").update("replpwrepl").digest("hex")}`
+  expect(isSecretOf(good, "repl", "replpw", false)).toBeTrue()
+  expect(isSecretOf(good, "repl", "replpw", true)).toBeFalse() // SCRAM is asked for
+  expect(isSecretOf("", "repl", "replpw", false)).toBeFalse()
+})
+
+test("D-67 a password for a program goes by a file for its owner alone", async () => {
+  using directory = temp()
+  const path = await writeSecret(placesBelow(directory.path), passLine("geheim"))
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  expect(conninfo({ host: "h", user: "u" })).not.toContain("password")
+})
+
+test("D-71 checksums are what was asked for, also where initdb's default is another", () => {
+  expect(checksumFlags(false, 17)).toEqual([])
+  expect(checksumFlags(true, 17)).toEqual(["--data-checksums"])
+  expect(checksumFlags(false, 18)).toEqual(["--no-data-checksums"])
+  expect(checksumFlags(true, 18)).toEqual(["--data-checksums"])
+})
+
+test("D-50 the version is asked for once, and again when the program was replaced", async () => {
+  using directory = temp()
+  const count = join(directory.path, "asked")
+  const install = (version: string): void => {
+    rmSync(join(directory.path, "postgres"), { force: true })
+    const script = `#!/bin/sh\necho x >> ${count}\necho "postgres (PostgreSQL) ${version}"\n`
+    writeFileSync(join(directory.path, "postgres"), script, { mode: 0o755 })
+  }
+  const read = versionReader({ ...noSettings, binPath: directory.path })
+  const { signal } = new AbortController()
+  install("15.4")
+  for (let i = 0; i < 5; i++) expect(await read(signal)).toEqual({ Maj: 15, Min: 4 })
+  expect(readFileSync(count, "utf8")).toBe("x\n")
+  install("15.12")
+  expect(await read(signal)).toEqual({ Maj: 15, Min: 12 })
+  install("broken")
+  rmSync(join(directory.path, "postgres"))
+  await expect(read(signal)).rejects.toThrow() // nothing is done by a guess
+})
+const account = { name: "u", method: "md5", password: "p" } as const
+const noSettings: PostgresSettings = {
+  dataDir: "",
+  binPath: "",
+  port: "5432",
+  socketDirectory: "",
+  superuser: account,
+  replication: account,
+  requestTimeout: millis(1_000),
+  initialDeadline: millis(1_000),
+  clock: realClock,
+  log: { event: () => {} },
+}
 
 test("passwords, names and commands are quoted for whoever reads them", () => {
   expect(passLine("a:b\\c d'")).toBe("*:*:*:*:a\\:b\\\\c d'\n")
@@ -232,4 +295,15 @@ test("percentOf() reads the meters of pg_basebackup and pg_rewind", () => {
   expect(percentOf("  23456/98765 kB (23%), 0/1 tablespace")).toBe(23)
   expect(percentOf(" 84211/84211 kB (100%) copied")).toBe(100)
   expect(percentOf("pg_basebackup: base backup completed")).toBeNull()
+})
+
+test("fulfilled wishes are read back; no file and a damaged one count as none", async () => {
+  using place = temp()
+  const places = placesBelow(place.path)
+  expect(await readHandled(places)).toEqual([])
+  writeFileSync(places.handled, '["a1b2c3d4","e5f6a7b8"]')
+  expect(await readHandled(places)).toEqual([nonce("a1b2c3d4"), nonce("e5f6a7b8")])
+  // once more is better than a keeper that does nothing at all
+  writeFileSync(places.handled, '["a1b2')
+  expect(await readHandled(places)).toEqual([])
 })

@@ -181,7 +181,7 @@ test("a guardian that ended for lack of a keeper is replaced by the next call", 
   expect(exits).toHaveLength(1)
 })
 
-test("PostgreSQL's output never waits for a standard error that nobody reads", async () => {
+test("T14 PostgreSQL's output never waits for a standard error that nobody reads", async () => {
   await using pg = await cluster(from)
   const pipe = join(pg.dataDir, "stderr")
   Bun.spawnSync(["mkfifo", pipe])

@@ -123,7 +123,7 @@ test("a backend that hangs does not hold PostgreSQL over the deadline", async ()
   await until("its last trace is gone", () => !isAlive(backend), 500)
 })
 
-test("stop() escalates when a frozen backend holds up the fast shutdown", async () => {
+test("D-44 stop() escalates when a frozen backend holds up the fast shutdown", async () => {
   await using pg = await cluster(from)
   const supervisor = await pg.open()
   await supervisor.start(pg.what, never)
@@ -152,7 +152,7 @@ test("a guardian that was frozen past the deadline ends PostgreSQL when it wakes
   await late
 })
 
-test("a stop overtakes a start that was just asked for (D-17)", async () => {
+test("D-17 a stop overtakes a start that was just asked for", async () => {
   await using pg = await cluster(from)
   const supervisor = await pg.open()
   for (let round = 0; round < 10; round++) {

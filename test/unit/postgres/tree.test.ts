@@ -34,7 +34,7 @@ function fill(directory: string, word: string): void {
   writeFileSync(join(directory, "PG_VERSION"), word)
 }
 
-test("removeTree() unlinks what points outside and removes nothing there", async () => {
+test("D-51 removeTree() unlinks what points outside and removes nothing there", async () => {
   using temp = root()
   using outside = root()
   const { data } = temp.places

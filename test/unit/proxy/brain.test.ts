@@ -5,6 +5,7 @@
 import { expect, test } from "bun:test"
 
 import { millis } from "#base/brand.ts"
+import { decodeClusterData, encodeClusterData } from "#model/cluster.ts"
 import { event } from "#model/events.ts"
 import { generation } from "#model/ids.ts"
 import {
@@ -228,4 +229,16 @@ test("failed() counts a publish that failed like a store that cannot be read", (
     trouble: event("store.failed", { error: "no quorum" }),
   })
   expect(failed(first.memory, "no quorum").events).toEqual([])
+})
+
+test("X1 D-23 decide() takes a null proxy for a malformed document, not for a closed gate (X6)", () => {
+  const text = JSON.stringify({ ...JSON.parse(encodeClusterData(view())), proxy: null })
+  expect(() => decodeClusterData(text)).toThrow("proxy: is missing or null")
+  const malformed: View = { kind: "malformed", why: "proxy: is missing or null" }
+  const { output, memory: after } = decide(
+    snapshot({ view: malformed, destination: here }),
+    memory,
+    at(1_010),
+  )
+  expect([output.acts, after.goodAt]).toEqual([[], memory.goodAt])
 })

@@ -16,7 +16,7 @@ import { at, self, view } from "./builder.ts"
 export const settle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 /** A clock that stands still until `advance` or `jump`. */
-function handClock() {
+export function handClock() {
   let mono = 1_000_000
   const sleepers = new Set<{ readonly due: number; readonly wake: () => void }>()
   const clock: Clock = {

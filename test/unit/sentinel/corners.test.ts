@@ -4,18 +4,10 @@
  */
 import { describe, expect, test } from "bun:test"
 import { lsn } from "#base/lsn.ts"
-import type { Certificate } from "#model/info.ts"
 import type { DBUID, KeeperUID, Nonce } from "#model/ids.ts"
 import { emptyMemory, interrupt } from "#sentinel/memory.ts"
-import { type World, world } from "./world.ts"
+import { type World, certify, world } from "./world.ts"
 
-const certify = (w: World, keeper: string): Certificate => ({
-  epoch: w.data.cluster.status.primaryEpoch,
-  bootUUID: "" as Certificate["bootUUID"],
-  dbuid: w.uid(keeper),
-  finalLSN: lsn(w.machine(keeper).position),
-  reason: "revoked",
-})
 const three = (): World => world().keeper("k1", "k2", "k3").proxy("p1").settled()
 /** An info that lay in the store when the leader came; then a word of its own. */
 const mute = (w: World, ...uids: string[]): void =>
@@ -161,7 +153,7 @@ test("a primary whose directory holds another system is succeeded, not measured 
   w.until(() => w.gate() === "k2" || w.gate() === "k3", 40)
 })
 
-test("a request made while the gate is closed is answered, not carried out much later (D-29)", () => {
+test("D-29 a request made while the gate is closed is answered, not carried out much later", () => {
   const w = world().keeper("k1", "k2", "k3").proxy("p1").settled()
   w.set("k1", { alive: false }).set("k2", { inRecovery: true })
   w.until(() => w.primary() === "k2")

@@ -1,17 +1,9 @@
 /** The way from one primary to the next, asynchronous replication. */
 import { describe, expect, test } from "bun:test"
 import type { Certificate } from "#model/info.ts"
-import { lsn } from "#base/lsn.ts"
-import { type World, world } from "./world.ts"
+import { type World, certify, world } from "./world.ts"
 import type { KeeperUID, Nonce } from "#model/ids.ts"
 
-const certify = (w: World, keeper: string): Certificate => ({
-  epoch: w.data.cluster.status.primaryEpoch,
-  bootUUID: "" as Certificate["bootUUID"],
-  dbuid: w.uid(keeper),
-  finalLSN: lsn(w.machine(keeper).position),
-  reason: "revoked",
-})
 const three = (): World => world().keeper("k1", "k2", "k3").proxy("p1").settled()
 
 describe("initialisation", () => {
@@ -28,7 +20,7 @@ describe("initialisation", () => {
     expect(w.ticks(3)).toEqual(["cluster.waiting"])
     expect(w.data.dbs.size).toBe(0)
   })
-  test("decide() never starts a cluster on a keeper that may not be master (D-28)", () => {
+  test("D-28 decide() never starts a cluster on a keeper that may not be master", () => {
     const w = world().keeper("k1", "k2").set("k1", { canBeMaster: false })
     w.until(() => w.data.cluster.status.phase === "normal")
     expect(w.primary()).toBe("k2")
@@ -55,14 +47,14 @@ describe("failover", () => {
     w.ticks(3)
     expect([w.primary(), w.gate(), w.revoked()]).toEqual(["k1", "k1", false])
   })
-  test("decide() closes the gate and revokes in one write, and promotes in a later one (W1, W2, D-78)", () => {
+  test("D-78 decide() closes the gate and revokes in one write, and promotes in a later one (W1, W2)", () => {
     const w = three().set("k1", { alive: false })
     w.until(() => w.revoked())
     expect([w.primary(), w.gate()]).toEqual(["k1", ""])
     w.until(() => w.primary() !== "k1")
     expect([w.gate(), w.revoked()]).toEqual(["", false])
   })
-  test("decide() elects the most advanced standby (D-01)", () => {
+  test("D-01 decide() elects the most advanced standby", () => {
     const w = three()
       .set("k1", { alive: false })
       .set("k2", { position: 900n })
@@ -70,7 +62,7 @@ describe("failover", () => {
     w.until(() => w.gate() !== "" && w.gate() !== "k1")
     expect(w.primary()).toBe("k3")
   })
-  test("decide() chooses by positions published after the fence, not by older ones (W2, D-02)", () => {
+  test("D-02 decide() chooses by positions published after the fence, not by older ones (W2)", () => {
     const w = three()
       .set("k1", { alive: false })
       .set("k2", { position: 990n })
@@ -113,7 +105,7 @@ describe("failover", () => {
     w.ticks(5)
     expect(w.primary()).toBe("k1")
   })
-  test("decide() opens the gate only after the new primary has left recovery and applied its spec (D-04)", () => {
+  test("D-04 decide() opens the gate only after the new primary has left recovery and applied its spec", () => {
     const w = three().set("k1", { alive: false }).set("k2", { inRecovery: true })
     w.until(() => w.primary() === "k2")
     w.ticks(3)
@@ -150,7 +142,7 @@ describe("failover", () => {
     w.set("k1", { alive: false }).ticks(10)
     expect(w.primary()).toBe("k1")
   })
-  test("decide() elects a standby whose newest spec is not applied yet (D-10)", () => {
+  test("D-10 decide() elects a standby whose newest spec is not applied yet", () => {
     const w = world().keeper("k1", "k2").settled()
     w.set("k2", { stuckAt: w.db("k2").generation })
     w.spec({ pgParameters: new Map([["work_mem", "8MB"]]) }).set("k1", { alive: false })
@@ -220,7 +212,7 @@ describe("memory", () => {
     expect(w.revoked()).toBe(false)
     w.until(() => w.revoked(), 3)
   })
-  test("decide() does not count what lay in the store when this sentinel came (D-89)", () => {
+  test("D-89 decide() does not count what lay in the store when this sentinel came", () => {
     const w = world().keeper("k1", "k2").settled()
     w.memory = { ...w.memory, keepers: new Map(), readAt: null }
     w.set("k2", { alive: false })

@@ -1,6 +1,6 @@
 /** How many standbys there are, and which (reference 5.7, 11.1). */
 import { describe, expect, test } from "bun:test"
-import { wallMillis } from "#sentinel/standbys.ts"
+import { wallMillis } from "#sentinel/dead.ts"
 import { world } from "./world.ts"
 import type { KeeperUID } from "#model/ids.ts"
 
@@ -10,7 +10,7 @@ describe("keepStandbys()", () => {
     w.until(() => w.gate() === "k1").ticks(5)
     expect(["k2", "k3", "k4"].map(w.hasDB)).toEqual([true, true, false])
   })
-  test("counts copies in the making, whatever their number (D-21, D-24)", () => {
+  test("D-21 D-24 counts copies in the making, whatever their number", () => {
     const w = world({ maxStandbysPerSender: 1 }).keeper("k1", "k2", "k3")
     w.set("k2", { stuckAt: 0, postgres: false })
     w.until(() => w.hasDB("k2")).ticks(10)
@@ -28,7 +28,7 @@ describe("keepStandbys()", () => {
     w.set("k2", { alive: false }).ticks(10)
     expect(w.uid("k2")).toBe(db)
   })
-  test("removes good standbys above a lowered limit, the least advanced first, never by chance (D-25)", () => {
+  test("D-25 removes good standbys above a lowered limit, the least advanced first, never by chance", () => {
     const w = world({ maxStandbysPerSender: 3 }).keeper("k1", "k2", "k3", "k4").settled()
     w.set("k3", { position: 500n }).ticks(2)
     w.spec({ maxStandbysPerSender: 2 }).ticks(2)
@@ -72,13 +72,6 @@ describe("keepStandbys()", () => {
     w.ticks(15)
     expect(w.data.keepers.has("k3" as KeeperUID)).toBe(false)
   })
-  test("never forgets a dead keeper that holds a DB", () => {
-    const w = world({ deadKeeperRemovalInterval: 5_000_000_000n as never })
-      .keeper("k1", "k2")
-      .settled()
-    w.set("k2", { alive: false }).ticks(20)
-    expect(w.data.keepers.has("k2" as KeeperUID)).toBe(true)
-  })
   test("takes additional slots for the primary only, and a changed spec raises each generation by one", () => {
     const w = world().keeper("k1", "k2").settled()
     const before = [w.db("k1").generation, w.db("k2").generation]
@@ -90,7 +83,7 @@ describe("keepStandbys()", () => {
     expect(w.db("k2").spec.additionalReplicationSlots).toBe(null)
     expect([w.db("k1").generation - before[0]!, w.db("k2").generation - before[1]!]).toEqual([1, 1])
   })
-  test("survives a DB whose keeper is not in the document (D-23)", () => {
+  test("D-23 survives a DB whose keeper is not in the document", () => {
     const w = world().keeper("k1", "k2").settled()
     w.set("k2", { alive: false }).ticks(5)
     const keepers = new Map(w.data.keepers)
@@ -99,7 +92,7 @@ describe("keepStandbys()", () => {
     w.tick()
     expect(w.hasDB("k2")).toBe(false)
   })
-  test("writes nothing new while nothing but positions change within sleepInterval (D-32)", () => {
+  test("D-32 writes nothing new while nothing but positions change within sleepInterval", () => {
     const w = world().keeper("k1", "k2").settled()
     const before = w.data.changeTime
     w.tick(100)
@@ -126,7 +119,7 @@ describe("keepGate()", () => {
       spec: { enabledProxies: ["p2"] },
     })
   })
-  test("does not count generations up while there is no proxy (D-33)", () => {
+  test("D-33 does not count generations up while there is no proxy", () => {
     const w = world().keeper("k1").settled()
     const { generation } = w.data.proxy
     w.ticks(5)

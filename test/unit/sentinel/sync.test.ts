@@ -4,37 +4,7 @@
  */
 import { describe, expect, test } from "bun:test"
 import { fakeStandby } from "#model/ids.ts"
-import { type World, world } from "./world.ts"
-import type { Spec } from "#model/spec.ts"
-
-/** The primary reports in sync whoever it is told to wait for and is up, as PostgreSQL would. */
-function inSync(w: World): void {
-  const primary = w.primary()
-  const wanted = w.db(primary).spec.synchronousStandbys ?? []
-  const up = [...w.machines]
-    .filter(([k, m]) => m.alive && m.postgres && w.hasDB(k))
-    .map(([k]) => w.uid(k))
-  w.set(primary, { syncStandbys: wanted.filter((uid) => up.includes(uid)) })
-}
-function run(w: World, n: number): World {
-  for (let i = 0; i < n; i++) {
-    inSync(w)
-    w.tick()
-  }
-  return w
-}
-const cluster = (spec: Partial<Spec> = {}, ...keepers: string[]): World =>
-  run(
-    world({ synchronousReplication: true, ...spec })
-      .keeper(...(keepers.length > 0 ? keepers : ["k1", "k2", "k3"]))
-      .settled(),
-    5,
-  )
-const names = (w: World, keeper: string) => ({
-  wanted: w.db(keeper).spec.synchronousStandbys,
-  confirmed: w.db(keeper).status.synchronousStandbys,
-  external: w.db(keeper).spec.externalSynchronousStandbys,
-})
+import { cluster, names, run, world } from "./world.ts"
 
 describe("keepSync()", () => {
   test("chooses one standby and confirms it when the primary reports it in sync", () => {
@@ -78,7 +48,7 @@ describe("keepSync()", () => {
     expect(names(w, "k1").wanted).toEqual([k2])
     expect(w.events.map((e) => e.code)).toContain("sync.degraded")
   })
-  test("with minSynchronousStandbys 0 lets the primary go on alone, and says so (D-11)", () => {
+  test("D-11 with minSynchronousStandbys 0 lets the primary go on alone, and says so", () => {
     const w = cluster({ minSynchronousStandbys: 0 }, "k1", "k2")
     run(w.set("k2", { alive: false }), 10)
     expect(names(w, "k1")).toEqual({ wanted: [], confirmed: [], external: [] })
@@ -130,7 +100,7 @@ describe("an election with synchronous replication", () => {
     expect(w.primary()).toBe("k1")
     w.spec({ synchronousReplication: false }).until(() => w.gate() === "k3", 12)
   })
-  test("starts the new primary with the names of who can be in sync (D-03)", () => {
+  test("D-03 starts the new primary with the names of who can be in sync", () => {
     const w = cluster({ maxSynchronousStandbys: 2 })
     w.set("k1", { alive: false }).until(() => w.primary() !== "k1", 12)
     const next = w.primary()

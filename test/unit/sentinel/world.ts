@@ -15,7 +15,15 @@ import {
 } from "#model/cluster.ts"
 import { decodeJson } from "#model/codec.ts"
 import type { Event, EventCode } from "#model/events.ts"
-import type { ClusterUID, DBUID, Generation, InfoUID, KeeperUID, ProxyUID } from "#model/ids.ts"
+import type {
+  ClusterUID,
+  DBUID,
+  Generation,
+  InfoUID,
+  KeeperUID,
+  Nonce,
+  ProxyUID,
+} from "#model/ids.ts"
 import {
   type Certificate,
   KeeperInfo,
@@ -27,7 +35,7 @@ import {
 import { type Spec, emptySpec } from "#model/spec.ts"
 import { duration } from "#base/duration.ts"
 import { decide } from "#sentinel/decide.ts"
-import { type Memory, emptyMemory, watch } from "#sentinel/memory.ts"
+import { type Memory, type Snapshot, emptyMemory, watch } from "#sentinel/memory.ts"
 import { brokenRules } from "#sentinel/invariants.ts"
 
 export const testSpec: Spec = {
@@ -63,18 +71,41 @@ interface Machine {
   lost: boolean
   /** It publishes nothing new; its last info stays in the store. */
   mute: boolean
+  boot: string
+  /** The cluster that it belongs to, when that is another one. */
+  cluster: ClusterUID | null
+  /** Another machine speaks in its name, which has no data of this cluster. */
+  stranger: boolean
+  olderWalFile: string
+  walSegmentSize: number
+  /** Wishes that it says it has fulfilled. */
+  handled: Nonce[]
 }
 
 export class World {
   data: ClusterData
   memory: Memory = emptyMemory
   mono = 1_000_000
+  /** By how much the wall clock is wrong. */
+  skew = 0
   readonly machines = new Map<string, Machine>()
   readonly proxies = new Map<
     string,
-    { alive: boolean; acknowledges: boolean; generation: number }
+    {
+      alive: boolean
+      acknowledges: boolean
+      generation: number
+      /** It publishes nothing new; its last info stays in the store. */
+      frozen?: boolean
+      /** Ours, not Go's. */
+      bounded: boolean
+      said?: ProxyInfo
+    }
   >()
   readonly events: Event[] = []
+  /** The document is wrong on purpose; `broken` says what the last round found. */
+  mayBreak = false
+  broken: readonly string[] = []
   private serial = 0
   private readonly published = new Map<KeeperUID, KeeperInfo>()
 
@@ -102,12 +133,18 @@ export class World {
         certificate: null,
         lost: false,
         mute: false,
+        boot: `boot-${uid}`,
+        cluster: null,
+        stranger: false,
+        olderWalFile: "",
+        walSegmentSize: 0,
+        handled: [],
       })
     return this
   }
   proxy(...uids: string[]): this {
     for (const uid of uids)
-      this.proxies.set(uid, { alive: true, acknowledges: true, generation: 0 })
+      this.proxies.set(uid, { alive: true, acknowledges: true, generation: 0, bounded: true })
     return this
   }
   machine(uid: string): Machine {
@@ -169,16 +206,22 @@ export class World {
 
   /**
    * One round: everybody publishes, a second passes, the leader decides. Returns the codes of what
-   * happened.
+   * happened. Without `commits` somebody else wrote first, and the decision is dropped.
    */
-  tick(ms = 1000): EventCode[] {
+  tick(ms = 1000, commits = true): EventCode[] {
     this.mono += ms
     const before = this.data
     const snapshot = { data: this.data, infos: this.infos() }
     const now = { mono: this.mono as Millis, wall: this.wall() }
     this.memory = watch(this.memory, snapshot, now)
     const decision = decide(snapshot, this.memory, now, this.mono)
-    if (decision.output.kind === "broken") throw new Error(decision.output.rules.join("; "))
+    if (decision.output.kind === "broken") {
+      if (!this.mayBreak) throw new Error(decision.output.rules.join("; "))
+      this.broken = decision.output.rules
+      return []
+    }
+    this.broken = []
+    if (!commits) return []
     if (decision.output.kind === "write") {
       expect(brokenRules(before, decision.output.data)).toEqual([])
       const text = encodeClusterData(decision.output.data)
@@ -214,8 +257,8 @@ export class World {
     })
   }
 
-  private wall = (): Time => new Date(this.mono).toISOString() as Time
-  private infos(): Parameters<typeof watch>[1]["infos"] {
+  private wall = (): Time => new Date(this.mono + this.skew).toISOString() as Time
+  private infos(): Snapshot["infos"] {
     const keepers = new Map<KeeperUID, KeeperInfo>()
     for (const [uid, machine] of this.machines) {
       if (!machine.alive) continue
@@ -227,28 +270,38 @@ export class World {
     const proxies = new Map<ProxyUID, ProxyInfo>()
     for (const [uid, proxy] of this.proxies) {
       if (!proxy.alive) continue
+      if (proxy.frozen === true && proxy.said !== undefined) {
+        proxies.set(uid as ProxyUID, proxy.said)
+        continue
+      }
       if (proxy.acknowledges) proxy.generation = this.data.proxy.generation
-      proxies.set(uid as ProxyUID, {
+      proxy.said = {
         ...decodeJson(ProxyInfo, {}),
         infoUID: `${this.serial++}` as InfoUID,
         UID: uid as ProxyUID,
         Generation: proxy.generation as Generation,
         ProxyTimeout: 3e9,
-        capabilities: [capabilities.boundedView],
-      })
+        capabilities: proxy.bounded ? [capabilities.boundedView] : [],
+      }
+      proxies.set(uid as ProxyUID, proxy.said)
     }
     return { keepers, proxies, sentinels: new Map(), broken: [] }
   }
   private keeperInfo(uid: string, machine: Machine): KeeperInfo {
-    const state = this.hasDB(uid) ? this.postgresState(uid, machine) : undefined
+    const state =
+      this.hasDB(uid) && !machine.stranger ? this.postgresState(uid, machine) : undefined
     return {
       ...decodeJson(KeeperInfo, {}),
       infoUID: `${this.serial++}` as InfoUID,
       uid: uid as KeeperUID,
-      clusterUID: this.data.cluster.uid,
+      clusterUID: machine.cluster ?? this.data.cluster.uid,
+      bootUUID: machine.boot as KeeperInfo["bootUUID"],
       canBeMaster: machine.canBeMaster,
       canBeSynchronousReplica: machine.canSync,
-      capabilities: machine.obeys ? [capabilities.certificate, capabilities.obeysMaster] : [],
+      capabilities: machine.obeys
+        ? [capabilities.certificate, capabilities.obeysMaster, capabilities.wishes]
+        : [],
+      handled: machine.handled,
       ...(state === undefined ? {} : { postgresState: state }),
       ...(machine.certificate === null ? {} : { certificate: machine.certificate }),
     }
@@ -272,9 +325,50 @@ export class World {
       streaming: machine.streaming && !isPrimary,
       synchronousStandbys: machine.syncStandbys,
       pgParameters: machine.parameters,
+      olderWalFile: machine.olderWalFile,
+      walSegmentSize: machine.walSegmentSize,
     }
   }
 }
+
+/** The primary reports in sync whoever it is told to wait for and is up, as PostgreSQL would. */
+export function reportSync(w: World): void {
+  const primary = w.primary()
+  const wanted = w.db(primary).spec.synchronousStandbys ?? []
+  const up = [...w.machines]
+    .filter(([k, m]) => m.alive && m.postgres && w.hasDB(k))
+    .map(([k]) => w.uid(k))
+  w.set(primary, { syncStandbys: wanted.filter((uid) => up.includes(uid)) })
+}
+/** Rounds in which synchronous replication works. */
+export function run(w: World, n: number): World {
+  for (let i = 0; i < n; i++) {
+    reportSync(w)
+    w.tick()
+  }
+  return w
+}
+/** A synchronous cluster at rest. */
+export const cluster = (spec: Partial<Spec> = {}, ...keepers: string[]): World =>
+  run(
+    world({ synchronousReplication: true, ...spec })
+      .keeper(...(keepers.length > 0 ? keepers : ["k1", "k2", "k3"]))
+      .settled(),
+    5,
+  )
+export const names = (w: World, keeper: string) => ({
+  wanted: w.db(keeper).spec.synchronousStandbys,
+  confirmed: w.db(keeper).status.synchronousStandbys,
+  external: w.db(keeper).spec.externalSynchronousStandbys,
+})
+/** PostgreSQL of this keeper, primary in the present epoch, stopped in good order. */
+export const certify = (w: World, keeper: string): Certificate => ({
+  epoch: w.data.cluster.status.primaryEpoch,
+  bootUUID: "" as Certificate["bootUUID"],
+  dbuid: w.uid(keeper),
+  finalLSN: lsn(w.machine(keeper).position),
+  reason: "revoked",
+})
 
 export const world = (spec: Partial<Spec> = {}): World => new World(spec)
 export const ms = (n: number): Millis => millis(n)

@@ -113,7 +113,7 @@ test("run() aborted asks first, then kills, and rejects when everything is gone"
   expect(lines).toContain("asked")
 })
 
-test("a command and its helpers die with a keeper that is killed", async () => {
+test("D-18 a command and its helpers die with a keeper that is killed", async () => {
   const file = join(directory, "keeper")
   const script = `echo $$ > ${file}; (sleep 1000) & echo $! >> ${file}; sleep 1000 & echo $! >> ${file}; wait`
   const keeper = Bun.spawn([process.execPath, entry, "run", "sh", "-c", script], {
@@ -195,7 +195,7 @@ test("keepTail() keeps the last lines that fit", () => {
   expect(tail.text()).toBe("x".repeat(10))
 })
 
-test("a zombie counts as dead, and processes() leaves it out (D-77)", async () => {
+test("D-77 a zombie counts as dead, and processes() leaves it out", async () => {
   // `exec` makes the parent a program that collects nobody.
   const parent = Bun.spawn(["sh", "-c", "sleep 0 & echo $!; exec sleep 1000"], {
     stdio: ["ignore", "pipe", "inherit"],

@@ -27,7 +27,7 @@ const program = `
   console.log(JSON.stringify({ pid: process.pid, codes, more: await more }))
 `
 
-test("startReaper() as process 1 collects every orphan and no child of Bun's", () => {
+test("D-77 startReaper() as process 1 collects every orphan and no child of Bun's", () => {
   const argv = ["unshare", "--pid", "--fork", "--mount-proc", process.execPath, "-e", program]
   const child = Bun.spawnSync(argv, { stderr: "inherit" })
   expect(child.stdout.toString().trim()).toBe('{"pid":1,"codes":[7,8,9],"more":5}')

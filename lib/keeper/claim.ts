@@ -1,0 +1,52 @@
+/**
+ * Whether this keeper may use its uid (D-16). Two keepers with one uid overwrite each other's info:
+ * the leader takes the second for a restart of the first, whose PostgreSQL then stops. So before a
+ * keeper says or does anything it looks at what is published under its uid. Whoever is there stays,
+ * the newcomer waits.
+ *
+ * What is left of an earlier life of this keeper, which expires only after a while, must not hold
+ * it up (T11): it names the DB that this data directory holds, and no other directory does. Only
+ * where that does not tell is the info watched: it is somebody's as long as it changes (G7).
+ */
+import { type Millis, millis } from "#base/brand.ts"
+import type { BootUUID, DBUID, InfoUID } from "#model/ids.ts"
+import type { KeeperInfo } from "#model/info.ts"
+
+export type Claim =
+  /** Not looked yet. */
+  | { readonly kind: "open" }
+  /** Somebody's info, or what is left of one; `since` when it has been the same. */
+  | { readonly kind: "watched"; readonly last: InfoUID; readonly since: Millis }
+  /** Another keeper publishes under this uid. */
+  | { readonly kind: "taken"; readonly last: InfoUID; readonly since: Millis }
+  | { readonly kind: "mine" }
+
+export interface Claimant {
+  readonly boot: BootUUID
+  /** What the data directory holds. */
+  readonly db: DBUID
+  readonly sleepInterval: Millis
+}
+
+/** The next state, from what is published under the uid now. */
+export function claim(
+  before: Claim,
+  seen: KeeperInfo | undefined,
+  own: Claimant,
+  now: Millis,
+): Claim {
+  if (before.kind === "mine" || seen === undefined) return { kind: "mine" }
+  if (before.kind !== "taken" && isOurs(seen, own)) return { kind: "mine" }
+  const last = seen.infoUID
+  if (before.kind === "open") return { kind: "watched", last, since: now }
+  if (before.last !== last) return { kind: "taken", last, since: now }
+  return now - before.since >= silence(own) ? { kind: "mine" } : before
+}
+
+const isOurs = ({ bootUUID, postgresState }: KeeperInfo, { boot, db }: Claimant): boolean =>
+  bootUUID === boot || (db !== "" && postgresState?.uid === db)
+
+/** Somebody who lives publishes twice in this time. */
+const silence = ({ sleepInterval }: Claimant): Millis => millis(2 * sleepInterval + 1_000)
+/** When to look again. */
+export const claimPause = ({ sleepInterval }: Claimant): Millis => millis(sleepInterval / 2)

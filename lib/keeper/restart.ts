@@ -1,0 +1,51 @@
+/**
+ * Restarts that the plan itself asks for: for a parameter, where the specification allows it and
+ * when it is our turn, and because the keeper was started with another address or port than the
+ * PostgreSQL that it found (T11).
+ *
+ * Once a configuration: what is still pending then, no restart cures.
+ */
+import { type Millis, millis } from "#base/brand.ts"
+import type { Place } from "#model/local.ts"
+import type { Step } from "#model/step.ts"
+import type { Memory } from "./memory.ts"
+import { type World, stop } from "./outline.ts"
+import type { Rendered } from "./render.ts"
+import { type Settings, glance } from "./settings.ts"
+import { before, turnTime } from "./turn.ts"
+
+export interface Restart {
+  readonly steps: readonly Step[]
+  readonly memory: Memory
+  /** While others are let through first. */
+  readonly wake: Millis | null
+}
+
+export function restart(world: World, { revision }: Rendered): Restart {
+  const { local, want, memory, now } = world
+  const { server } = local
+  const none: Restart = { steps: [], memory: { ...memory, turn: null }, wake: null }
+  if (server.kind !== "up" || server.revision !== revision) return none
+  const moved = !isAt(server.place, world.settings)
+  // cured; the same configuration may come back and need it again
+  if (!moved && !server.pendingRestart)
+    return { ...none, memory: { ...none.memory, restartedFor: null } }
+  if (memory.restartedFor === revision && memory.working !== "stop") return none
+  if (!moved && !want.spec.automaticPgRestart) return none
+  const since = memory.turn?.revision === revision ? memory.turn.since : now
+  const patient = !moved && memory.working !== "stop" && now - since < turnTime
+  if (patient && before(world) !== null)
+    return {
+      ...none,
+      memory: { ...memory, turn: { revision, since } },
+      wake: millis(now + glance),
+    }
+  const why = moved ? "it listens elsewhere than the flags say" : "a parameter needs a restart"
+  // a restart that is under way is not planned a second time
+  return { ...none, steps: [stop(why, true)], memory: { ...memory, restartedFor: revision } }
+}
+
+const isAt = (place: Place, { listenAddress, port, socketDirectory }: Settings): boolean =>
+  place.listenAddress === listenAddress &&
+  place.port === port &&
+  place.socketDirectory === socketDirectory

@@ -1,0 +1,145 @@
+/**
+ * Whose word counts for a keeper (D-16).
+ *
+ * Two keepers that were started with one uid publish under one key. The one that the view knows by
+ * its boot UUID keeps its place; the newcomer must never disturb a running primary, so its words
+ * are not even looked at while the other speaks. A keeper that was restarted looks just like a
+ * newcomer, but it has the DB that the view assigned, so it is believed at once; a copy of the
+ * machine has it too, and is found out when the run that it replaced speaks again.
+ */
+import type { Millis } from "#base/brand.ts"
+import { millis } from "#base/brand.ts"
+import { type ClusterData, dbOfKeeper } from "#model/cluster.ts"
+import type { BootUUID, InfoUID, KeeperUID } from "#model/ids.ts"
+import type { KeeperInfo } from "#model/info.ts"
+
+/** The last change of a publisher's infoUID that this sentinel saw. */
+export interface Seen<Info> {
+  readonly infoUID: InfoUID
+  readonly info: Info
+  readonly since: Millis
+  /**
+   * When the info before this one was first seen. This one was gathered after that one was
+   * published, so after that moment; of `since` alone nobody knows (W2).
+   */
+  readonly previous: Millis
+  /** It changed while we watched: what was there when we came may be a leftover. */
+  readonly heard: boolean
+}
+
+/** A keeper's last word, and who else speaks in its name. */
+export interface Voice extends Seen<KeeperInfo> {
+  /** The run that we believed before this one; a run that has ended never speaks again. */
+  readonly former: BootUUID | ""
+  /** Found to be a second keeper: believed only when nobody else has spoken for long. */
+  readonly refused: BootUUID | ""
+  readonly rival: Rival | null
+  /** It has said of its DB in two infos that it applied this generation. */
+  readonly repeated: boolean
+}
+export interface Rival {
+  readonly boot: BootUUID
+  readonly infoUID: InfoUID
+  readonly at: Millis
+  /** Once may be a publish of a dead process that came late. */
+  readonly words: number
+  /** The one that we believe has spoken since: both live. */
+  readonly answered: boolean
+}
+
+/** What a word is judged by. */
+interface Scene {
+  readonly data: ClusterData
+  /** Silence of the known run after which a stranger is believed; less than makes it fail. */
+  readonly patience: Millis
+  readonly mono: Millis
+}
+
+export function listen(last: Voice | undefined, info: KeeperInfo, scene: Scene): Voice {
+  const { mono } = scene
+  if (last === undefined)
+    return {
+      infoUID: info.infoUID,
+      info,
+      since: mono,
+      previous: millis(-Infinity),
+      heard: false,
+      former: "",
+      refused: "",
+      rival: null,
+      repeated: false,
+    }
+  if (last.infoUID === info.infoUID) return { ...last, info }
+  if (last.rival?.infoUID === info.infoUID) return last
+  if (last.info.bootUUID === info.bootUUID) return goOn(last, info, scene)
+  return another(last, info, scene)
+}
+
+function goOn(last: Voice, info: KeeperInfo, scene: Scene): Voice {
+  const { mono } = scene
+  const { infoUID } = info
+  const waits = !last.heard && isStranger(info, scene) && mono - last.since <= scene.patience
+  if (waits) return { ...last, infoUID, info }
+  const rival = last.rival && { ...last.rival, answered: true }
+  const repeated = saysSame(last.info, info)
+  return { ...last, infoUID, info, since: mono, previous: last.since, heard: true, rival, repeated }
+}
+
+function saysSame({ postgresState: before }: KeeperInfo, { postgresState: now }: KeeperInfo) {
+  return before !== undefined && before.uid === now?.uid && before.generation === now.generation
+}
+
+function another(last: Voice, info: KeeperInfo, scene: Scene): Voice {
+  const { mono } = scene
+  const boot = info.bootUUID
+  const words = last.rival?.boot === boot ? last.rival.words + 1 : 1
+  const rival: Rival = { boot, infoUID: info.infoUID, at: mono, words, answered: false }
+  const wait: Voice = { ...last, rival: { ...rival, answered: isSame(last.rival, rival) } }
+  const believe: Voice = {
+    ...last,
+    infoUID: info.infoUID,
+    info,
+    since: mono,
+    previous: millis(-Infinity),
+    heard: true,
+    former: last.heard ? last.info.bootUUID : "",
+    rival: null,
+    repeated: false,
+  }
+  const silent = mono - last.since > scene.patience
+  const present = known(info, scene)
+  // it was there first, and it is not dead: the one that took its place is the second
+  if (last.former === boot || (present === boot && last.heard))
+    return words > 1 || silent ? restored(believe, last, mono) : wait
+  if (silent || present === boot) return { ...believe, refused: "" }
+  return boot === last.refused || isStranger(info, scene) ? wait : believe
+}
+
+const isSame = (before: Rival | null, now: Rival): boolean =>
+  before?.boot === now.boot && before.answered
+
+function restored(believe: Voice, last: Voice, mono: Millis): Voice {
+  const boot = last.info.bootUUID
+  const rival: Rival = { boot, infoUID: last.infoUID, at: mono, words: 2, answered: true }
+  return { ...believe, former: "", refused: boot, rival }
+}
+
+const known = ({ uid }: KeeperInfo, { data }: Scene): BootUUID | "" =>
+  data.keepers.get(uid)?.status.bootUUID ?? ""
+
+/**
+ * Another run than the one that the view knows, without the DB that the keeper should have: perhaps
+ * another machine, perhaps the same one with a new disk.
+ */
+function isStranger(info: KeeperInfo, scene: Scene): boolean {
+  const boot = known(info, scene)
+  const db = dbOfKeeper(scene.data, info.uid)
+  if (boot === "" || boot === info.bootUUID || db === undefined) return false
+  return info.postgresState?.uid !== db.uid
+}
+
+/** Two runs under one uid, both alive: proved by words of the one after words of the other. */
+export const hasDouble = ({ rival }: Voice, patience: Millis, mono: Millis): boolean =>
+  rival !== null && rival.words > 1 && rival.answered && mono - rival.at <= 2 * patience
+
+export type Voices = ReadonlyMap<KeeperUID, Voice>
