@@ -108,7 +108,11 @@ describe("stolon-keeper", () => {
   test("reads its password files, the replication user's first, and trims both, the superuser's first", async () => {
     const open = await file("repl", "one\r\n\n", 0o644)
     const closed = await file("su", "two\n")
-    const ended = await begin("a", `--pg-repl-passwordfile=${open}`, `--pg-su-passwordfile=${closed}`)
+    const ended = await begin(
+      "a",
+      `--pg-repl-passwordfile=${open}`,
+      `--pg-su-passwordfile=${closed}`,
+    )
     expect(ended.exit).toBe(1)
     expect(said(ended)).toEqual([
       `WARN password file permissions are too open. This file should only be readable to the user executing stolon! Continuing... {"file": "${open}", "mode": "0644"}`,

@@ -17,7 +17,11 @@ const uid = "7e3a91d2" as SentinelUID // ids that only a test chooses
 const version = "1" as Version
 const found = (spec: Partial<Spec>): Reading => ({
   kind: "found",
-  data: newClusterData("5d8a1c0e" as ClusterUID, { ...emptySpec, initMode: "new", ...spec }, zeroTime),
+  data: newClusterData(
+    "5d8a1c0e" as ClusterUID,
+    { ...emptySpec, initMode: "new", ...spec },
+    zeroTime,
+  ),
   version,
 })
 const absent = (value: Version | null): Reading => ({ kind: "absent", version: value })
