@@ -59,6 +59,18 @@ scenario("a raised limit makes another standby, a lowered one lets it go", async
   await standbys(cluster, 1)
 })
 
+scenario("a keeper whose uid has hyphens is promoted, and hands the role on", async (cluster) => {
+  await cluster.ctl("update", "--patch", '{"maxStandbysPerSender":3}')
+  const { uid } = await cluster.addNode("pg-db-1-0")
+  const before = await cluster.primary()
+  await cluster.settled()
+  await cluster.ctl("failover", "--keeper", uid, "--yes")
+  expect((await cluster.primary()).uid).toBe(uid)
+  await cluster.settled()
+  await cluster.ctl("failover", "--keeper", before.uid, "--yes")
+  expect((await cluster.primary()).uid).toBe(before.uid)
+})
+
 scenario(
   "D-11 with minSynchronousStandbys 0 writes go on without a standby, and status says so",
   async (cluster, writer) => {
