@@ -38,7 +38,7 @@ import { privateDirectory, writeAtomic } from "#system/files.ts"
 import { type Lock, takeLock } from "#system/lock.ts"
 import type { ComponentLog } from "#system/log.ts"
 import { startReaper } from "#system/reaper.ts"
-import { onShutdown } from "#system/signals.ts"
+import { isShutdown, onShutdown } from "#system/signals.ts"
 import { begin } from "./front.ts"
 import { counting } from "./metrics.ts"
 import { type Rehearsal, rehearse } from "./keeper-dry-run.ts"
@@ -86,6 +86,7 @@ export async function main(invocation: Invocation): Promise<number> {
     return await serve(stack, log, parts)
   } catch (error) {
     await log.flush(500)
+    if (isShutdown(error)) return 0
     return await refuse(invocation, beginTrouble(invocation, "keeper", error))
   }
 }

@@ -15,7 +15,7 @@ import { relay } from "#relay/relay.ts"
 import { openStore } from "#store/open.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
-import { onShutdown } from "#system/signals.ts"
+import { isShutdown, onShutdown } from "#system/signals.ts"
 import { begin } from "./front.ts"
 import { type Metric, counter, counting, gauge, identifier } from "./metrics.ts"
 import { beginTrouble, refuse, serveMetrics, serviceLog } from "./service.ts"
@@ -58,6 +58,7 @@ export async function main(invocation: Invocation): Promise<number> {
     return 0
   } catch (error) {
     await log.flush(500)
+    if (isShutdown(error)) return 0
     return await refuse(invocation, beginTrouble(invocation, "cluster checker", error))
   }
 }

@@ -17,7 +17,7 @@ import { openStore } from "#store/open.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
 import { fileTrouble } from "#system/errno.ts"
-import { onShutdown } from "#system/signals.ts"
+import { isShutdown, onShutdown } from "#system/signals.ts"
 import { begin, warn } from "./front.ts"
 import { type Metric, counting, gauge, identifier } from "./metrics.ts"
 import { beginTrouble, metricsServed, refuse, serveMetrics, serviceLog } from "./service.ts"
@@ -67,6 +67,7 @@ export async function main(invocation: Invocation): Promise<number> {
     return 0
   } catch (error) {
     await log.flush(500)
+    if (isShutdown(error)) return 0
     return await refuse(invocation, beginTrouble(invocation, "sentinel", error))
   }
 }

@@ -4,7 +4,8 @@
  * it is stopped, started once where only its owner reaches it, given the roles of the flags, and
  * started as usual.
  *
- * Tried once a life of the keeper. A standby cannot help itself: its roles are its primary's.
+ * Tried once a life of the keeper. A standby cannot help itself: its roles are its primary's. Nor
+ * can one that is to be promoted: stopped and started it would only be refused again, for ever.
  */
 import { type Outline, type World, outline, stop } from "./outline.ts"
 import { renderTemporary } from "./render.ts"
@@ -17,8 +18,9 @@ export const isLocked = ({ memory }: World): boolean =>
 
 /** From a running server that refuses us; null: it was tried, or is not the case. */
 export function unlock(world: World): Outline | null {
-  const { server } = world.local
+  const { data, server } = world.local
   if (server.kind !== "starting" || server.refused !== true) return null
+  if (data.kind !== "initialized" || data.role !== "master") return null
   const next: World = { ...world, memory: { ...world.memory, locked: true } }
   return isLocked(next)
     ? outline(next, [stop("the superuser's password is to be set", true)])

@@ -9,12 +9,22 @@
 import { type Pause, describePause } from "#model/wish.ts"
 import type { Step } from "#model/step.ts"
 import { type Outline, type World, dataIsRight } from "./outline.ts"
+import { temporaryRevision } from "./render.ts"
 
-/** With the note that PostgreSQL is up and its data applied: a pause leaves it alone now. */
+/**
+ * With the note that PostgreSQL is up and its data applied: a pause leaves it alone now. A temporary
+ * start is something begun: left alone it would keep clients out. One that refuses us, but was not
+ * started by us, serves its clients all the same.
+ */
 export function noticed(world: World): World {
   const { local, memory } = world
   const applied = dataIsRight(world) && local.db.generation > 0
-  return applied && local.server.kind === "up"
+  const { server } = local
+  const serves =
+    server.kind === "up"
+      ? server.revision !== temporaryRevision
+      : server.kind === "starting" && server.refused === true && memory.startedAt === null
+  return applied && serves
     ? { ...world, memory: { ...memory, wasUp: true } }
     : world
 }

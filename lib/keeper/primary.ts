@@ -124,13 +124,16 @@ function steady(world: World): Outline {
   // a reload reaches those who commit at its own time: what is reported as applied is in force (W3,
   // W8)
   const prove = memory.proved === syncNames(world.want.db) ? [] : proof(world)
-  const again = restart(world, rendered)
-  const roles = rolesToCheck(world)
-  const steps = [
+  const first = [
     ...configure(world, rendered, requestTimeout(world)),
     ...end,
     ...slots.first,
     ...(kept === "promoted" ? [...prove, ...opening(world)] : []),
+  ]
+  const again = restart(world, rendered, first)
+  const roles = rolesToCheck(world)
+  const steps = [
+    ...first,
     ...again.steps,
     ...(kept === "promoted" ? [] : prove),
     ...converged(world),

@@ -3,7 +3,8 @@
  * when it is our turn, and because the keeper was started with another address or port than the
  * PostgreSQL that it found (T11).
  *
- * Once a configuration: what is still pending then, no restart cures.
+ * Once a configuration: what is still pending then, no restart cures. It counts as done only when
+ * it is the next thing to do: a restart that other steps come before is merely announced.
  */
 import { type Millis, millis } from "#base/brand.ts"
 import type { Place } from "#model/local.ts"
@@ -21,7 +22,12 @@ export interface Restart {
   readonly wake: Millis | null
 }
 
-export function restart(world: World, { revision }: Rendered): Restart {
+/** @param ahead What is done first. */
+export function restart(
+  world: World,
+  { revision }: Rendered,
+  ahead: readonly Step[],
+): Restart {
   const { local, want, memory, now } = world
   const { server } = local
   const none: Restart = { steps: [], memory: { ...memory, turn: null }, wake: null }
@@ -41,8 +47,10 @@ export function restart(world: World, { revision }: Rendered): Restart {
       wake: millis(now + glance),
     }
   const why = moved ? "it listens elsewhere than the flags say" : "a parameter needs a restart"
+  const steps = [stop(why, true)]
+  if (ahead.length > 0) return { ...none, steps, memory }
   // a restart that is under way is not planned a second time
-  return { ...none, steps: [stop(why, true)], memory: { ...memory, restartedFor: revision } }
+  return { ...none, steps, memory: { ...memory, restartedFor: revision } }
 }
 
 const isAt = (place: Place, { listenAddress, port, socketDirectory }: Settings): boolean =>

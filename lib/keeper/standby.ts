@@ -91,13 +91,14 @@ function up(world: World, rendered: Rendered): Outline {
     return outline(world, [stop("what the standby follows changed")])
   const change = configure(world, rendered, requestTimeout(world))
   const slots = slotSteps(world)
-  const again = restart(world, rendered)
+  const first = [...change, ...slots.first]
+  const again = restart(world, rendered, first)
   const streaming = local.server.kind === "up" && local.server.streaming
   const unproven =
     change.length === 0 && local.db.generation === 0 && want.role.kind === "internal" && !streaming
   if (unproven && world.memory.path !== "clone") return unverified(world)
   if (unproven && leftHistory(world)) return redo(world, "clone")
-  const steps = [...change, ...slots.first, ...again.steps, ...converged(world), ...slots.last]
+  const steps = [...first, ...again.steps, ...converged(world), ...slots.last]
   const done = housekeeping({ ...world, memory: again.memory }, steps, streaming)
   const wake = again.wake ?? done.wake
   return { ...done, wake, events: [...changeEvents(local, rendered), ...done.events] }

@@ -32,10 +32,19 @@ function pendingWishes(view: ClusterData | null, uid: KeeperUID, local: Local): 
   return { restart: open(wishes.restart?.nonce), reload: open(wishes.reload?.nonce) }
 }
 
+const none: Pending = { restart: null, reload: null }
+/**
+ * A wish that cannot be noted as fulfilled (the disk is full) is left: PostgreSQL must not stay
+ * down for it, and not be restarted over and over.
+ */
+const cannotSay = ({ memory }: World): boolean =>
+  (memory.failures.get("save-handled") ?? 0) >= sayTries
+const sayTries = 3
+
 /** The outline as operators let it be: less of it in a pause, more of it where they asked. */
 export function heed(world: World, full: Outline, view: ClusterData | null): Outline {
   const { uid } = world.settings
-  const pending = pendingWishes(view, uid, world.local)
+  const pending = cannotSay(world) ? none : pendingWishes(view, uid, world.local)
   const pause = view === null ? null : pauseOf(view, uid)
   const kept = pause === null || pending.restart !== null ? full : undisturbed(world, full, pause)
   return dataIsRight(world) ? withWishes(world, kept, pending) : kept

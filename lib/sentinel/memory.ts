@@ -130,8 +130,9 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
   const base = resumed(begin, snapshot.data, gapLimit(spec, memory.pace), mono)
   const { infos, data } = snapshot
   const patience = millis(0.75 * silenceLimit(spec, memory.pace))
+  const beat = millis(Math.min(patience, 1.5 * Math.max(toMillis(spec.sleepInterval), memory.pace)))
   const published = see(base.keepers, infos.keepers, mono, (last, info) =>
-    listen(last, info, { data, patience, mono }),
+    listen(last, info, { data, patience, beat, mono }),
   )
   const keepers = unheard(published, (uid) => base.listed.has(uid) && !data.keepers.has(uid))
   return {

@@ -10,7 +10,9 @@
 import type { ClusterData, DB } from "#model/cluster.ts"
 import { type DBUID, fakeStandby, noDB } from "#model/ids.ts"
 import { isSynchronous } from "./spec.ts"
-import type { DBFact, Facts } from "./facts.ts"
+import { isAhead } from "#model/timeline.ts"
+import { type DBFact, type Facts, knownEnd } from "./facts.ts"
+import { isSetApart } from "./pause.ts"
 import { type Reducer, withStatus } from "./round.ts"
 
 /** What the write that promotes `best` in place of `old` says. */
@@ -53,8 +55,21 @@ export function restorable(data: ClusterData, facts: Facts, primary: DBFact): DB
   const present = primary.keeper.alive && !primary.keeper.failed
   if (primary.up || (present && endOf(primary) > 0n)) return null
   const { keeper } = fact
-  if (!keeper.alive || keeper.failed || keeper.keeper?.status.canBeMaster === false) return null
+  if (!keeper.alive || keeper.failed || isSetApart(keeper)) return null
+  if (keeper.keeper?.status.canBeMaster === false) return null
   return fact.up || (fact.state !== null && endOf(fact) > 0n) ? fact : null
+}
+
+/**
+ * Whether `best` lacks what the predecessor had when it served: it goes first then. Clients had it
+ * acknowledged, and nobody else's commits count since.
+ */
+export function hasMore(predecessor: DBFact, best: DBFact): boolean {
+  const { timelineID, timelinesHistory } = predecessor.db.status
+  const before = { timelineID, timelinesHistory, xLogPos: knownEnd(predecessor) }
+  const { state } = best
+  if (state === null || state.timelineID < timelineID) return true
+  return state.timelineID === timelineID ? best.position < before.xLogPos : !isAhead(before, state)
 }
 
 /** Where its log ended, when it stopped in good order and its keeper still has that data. */

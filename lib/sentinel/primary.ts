@@ -12,6 +12,7 @@ import type { DBFact, Facts } from "./facts.ts"
 import type { Fence, Memory } from "./memory.ts"
 import { heldBack } from "./pause.ts"
 import { restorable } from "./predecessor.ts"
+import { inTouch } from "./sync.ts"
 import { type Round, closeGate, withStatus, withoutRequest } from "./round.ts"
 
 /** What is to be done about the primary. `explain` prints it. */
@@ -24,18 +25,21 @@ export type Judgement =
 export function judge(data: ClusterData, facts: Facts, primary: DBFact): Judgement {
   const why = fault(facts, primary)
   if (why === null) return requested(data, facts, primary)
+  const before = restorable(data, facts, primary)
   const held = heldBack(data, primary, why)
-  if (held !== null) {
+  // a primary that never served is part of what an operator began, and that is finished
+  if (held !== null && before === null) {
     const asked = requested(data, facts, primary)
     return asked.kind === "depose" ? asked : { kind: "keep", why: held }
   }
   const { ready, refused } = candidates(data, facts, primary, null)
   const [best] = ready
-  // A spec that nobody can apply would send the role round in circles: then the primary stays.
-  if (why === notConverged && isServing(data, primary) && best?.convergence !== "converged")
+  // A spec that nobody can apply would send the role round in circles, and one that is stopped for
+  // a standby that lags could not open its gate again: then the primary stays.
+  const fit = best?.convergence === "converged" && inTouch(best)
+  if (why === notConverged && isServing(data, primary) && !fit)
     return { kind: "stuck", why, remedy: "correct the specification, or see the primary's log" }
-  if (best !== undefined || restorable(data, facts, primary) !== null)
-    return { kind: "depose", why }
+  if (best !== undefined || before !== null) return { kind: "depose", why }
   return { kind: "stuck", why: `${why}; ${explain(refused)}`, remedy: remedyFor(primary) }
 }
 

@@ -10,7 +10,7 @@ import { byAdvance, candidates, inSync } from "./candidates.ts"
 import { external } from "./derive.ts"
 import type { DBFact, Facts } from "./facts.ts"
 import type { Fence } from "./memory.ts"
-import { predecessorOf, restorable } from "./predecessor.ts"
+import { hasMore, predecessorOf, restorable } from "./predecessor.ts"
 import { explain, remedyFor, unacknowledged } from "./primary.ts"
 import {
   type Round,
@@ -38,13 +38,14 @@ export function succeed(data: ClusterData, round: Round, primary: DBFact): Clust
   const { ready, awaited, refused } = candidates(data, facts, primary, fencedAt)
   if (awaited.length > 0) return data
   const best = choose(ready, data)
+  const before = restorable(data, facts, primary)
+  if (before !== null && (best === undefined || hasMore(before, best)))
+    return restore(data, round, primary, before)
   const present = primary.keeper.alive && !primary.keeper.failed
   // S4: what a primary that is still there certified is lost by nobody's election
   if (best !== undefined && present && lacks(data, primary, best, memory.fence))
     return reinstate(data, round, primary, `${best.keeper.uid} lacks what it had acknowledged`)
   if (best !== undefined) return promote(data, round, primary, best)
-  const before = restorable(data, facts, primary)
-  if (before !== null) return restore(data, round, primary, before)
   if (present) return reinstate(data, round, primary, explain(refused))
   round.sayOnce("primary.stuck", { why: explain(refused), remedy: remedyFor(primary) })
   return data

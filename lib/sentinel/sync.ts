@@ -73,7 +73,8 @@ const isLeaving = ({ keeper }: DBFact): boolean =>
   keeper.keeper?.status.wishes?.reclone !== undefined
 
 /** Connected to the primary (D-09). A Go keeper does not say; its health is all there is. */
-const inTouch = (fact: DBFact): boolean => !fact.keeper.obeys || fact.state?.streaming === true
+export const inTouch = (fact: DBFact): boolean =>
+  !fact.keeper.obeys || fact.state?.streaming === true
 
 /** Who could also succeed the primary goes first, then the most advanced. */
 const bySuitability = firstOf<DBFact>(

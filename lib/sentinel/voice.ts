@@ -4,8 +4,10 @@
  * Two keepers that were started with one uid publish under one key. The one that the view knows by
  * its boot UUID keeps its place; the newcomer must never disturb a running primary, so its words
  * are not even looked at while the other speaks. A keeper that was restarted looks just like a
- * newcomer, but it has the DB that the view assigned, so it is believed at once; a copy of the
- * machine has it too, and is found out when the run that it replaced speaks again.
+ * newcomer, but it has the DB that the view assigned. A copy of its machine has it, too: where that
+ * DB is the primary, and ran when it was last heard of, nobody is believed before the run that is
+ * known has let a beat pass in silence, or there would be two primaries until it speaks again. A
+ * standby's second run harms nobody: it is believed at once, and found out a moment later.
  */
 import type { Millis } from "#base/brand.ts"
 import { millis } from "#base/brand.ts"
@@ -52,6 +54,8 @@ interface Scene {
   readonly data: ClusterData
   /** Silence of the known run after which a stranger is believed; less than makes it fail. */
   readonly patience: Millis
+  /** A run that lives has spoken again by then. */
+  readonly beat: Millis
   readonly mono: Millis
 }
 
@@ -70,7 +74,8 @@ export function listen(last: Voice | undefined, info: KeeperInfo, scene: Scene):
       repeated: false,
     }
   if (last.infoUID === info.infoUID) return { ...last, info }
-  if (last.rival?.infoUID === info.infoUID) return last
+  if (last.rival?.infoUID === info.infoUID)
+    return mayBelieve(last, info, scene) ? believed(last, info, scene) : last
   if (last.info.bootUUID === info.bootUUID) return goOn(last, info, scene)
   return another(last, info, scene)
 }
@@ -78,8 +83,7 @@ export function listen(last: Voice | undefined, info: KeeperInfo, scene: Scene):
 function goOn(last: Voice, info: KeeperInfo, scene: Scene): Voice {
   const { mono } = scene
   const { infoUID } = info
-  const waits = !last.heard && isStranger(info, scene) && mono - last.since <= scene.patience
-  if (waits) return { ...last, infoUID, info }
+  if (!last.heard && isDoubtful(last, info, scene)) return { ...last, infoUID, info }
   const rival = last.rival && { ...last.rival, answered: true }
   const repeated = saysSame(last.info, info)
   return { ...last, infoUID, info, since: mono, previous: last.since, heard: true, rival, repeated }
@@ -95,25 +99,49 @@ function another(last: Voice, info: KeeperInfo, scene: Scene): Voice {
   const words = last.rival?.boot === boot ? last.rival.words + 1 : 1
   const rival: Rival = { boot, infoUID: info.infoUID, at: mono, words, answered: false }
   const wait: Voice = { ...last, rival: { ...rival, answered: isSame(last.rival, rival) } }
-  const believe: Voice = {
-    ...last,
-    infoUID: info.infoUID,
-    info,
-    since: mono,
-    previous: millis(-Infinity),
-    heard: true,
-    former: last.heard ? last.info.bootUUID : "",
-    rival: null,
-    repeated: false,
-  }
-  const silent = mono - last.since > scene.patience
+  const believe = believed(last, info, scene)
+  const silent = isSilent(last, scene)
   const present = known(info, scene)
   // it was there first, and it is not dead: the one that took its place is the second
   if (last.former === boot || (present === boot && last.heard))
     return words > 1 || silent ? restored(believe, last, mono) : wait
   if (silent || present === boot) return { ...believe, refused: "" }
-  return boot === last.refused || isStranger(info, scene) ? wait : believe
+  return mayBelieve(wait, info, scene) ? believe : wait
 }
+
+function believed(last: Voice, info: KeeperInfo, scene: Scene): Voice {
+  const boot = last.info.bootUUID
+  return {
+    ...last,
+    infoUID: info.infoUID,
+    info,
+    since: scene.mono,
+    previous: millis(-Infinity),
+    heard: true,
+    former: last.heard || boot === known(info, scene) ? boot : "",
+    rival: null,
+    repeated: false,
+  }
+}
+
+/** Another run than the one before, while that one is not silent for long. */
+const mayBelieve = (last: Voice, info: KeeperInfo, scene: Scene): boolean =>
+  info.bootUUID !== last.refused && !isDoubtful(last, info, scene)
+
+const isSilent = ({ since }: Voice, { mono, patience }: Scene): boolean => mono - since > patience
+
+/** Not the run that the view knows, and perhaps not even the same machine. */
+function isDoubtful(last: Voice, info: KeeperInfo, scene: Scene): boolean {
+  if (isStranger(info, scene)) return !isSilent(last, scene)
+  if (info.bootUUID === known(info, scene) || !isPrimary(last.info, scene)) return false
+  return last.rival?.answered === true
+    ? !isSilent(last, scene)
+    : scene.mono - last.since <= scene.beat
+}
+
+/** By its last word it runs the primary. */
+const isPrimary = ({ postgresState }: KeeperInfo, { data }: Scene): boolean =>
+  postgresState?.healthy === true && postgresState.uid === data.cluster.status.master
 
 const isSame = (before: Rival | null, now: Rival): boolean =>
   before?.boot === now.boot && before.answered

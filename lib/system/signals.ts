@@ -12,6 +12,11 @@ export interface Shutdown extends Disposable {
 
 const codes: Readonly<Record<string, number>> = { SIGINT: 130, SIGTERM: 143 }
 
+const received = "received "
+/** Whether it is only that: a signal that comes before the loops run is no failure of the start. */
+export const isShutdown = (error: unknown): boolean =>
+  error instanceof DOMException && error.message.startsWith(`${received}SIG`)
+
 /** How long the second signal leaves for stopping children. */
 const hurryMs = 2_000
 
@@ -26,10 +31,10 @@ export function onShutdown(exit: (code: number) => void = (code) => process.exit
   let timer: ReturnType<typeof setTimeout> | null = null
   const take = (signal: NodeJS.Signals): void => {
     if (!first.signal.aborted) {
-      first.abort(new DOMException(`received ${signal}`, "AbortError"))
+      first.abort(new DOMException(`${received}${signal}`, "AbortError"))
     } else if (!second.signal.aborted) {
       timer = setTimeout(() => exit(codes[signal] ?? 1), hurryMs)
-      second.abort(new DOMException(`received ${signal} again`, "AbortError"))
+      second.abort(new DOMException(`${received}${signal} again`, "AbortError"))
     } else exit(codes[signal] ?? 1)
   }
   process.on("SIGINT", take)

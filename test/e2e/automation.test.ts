@@ -140,6 +140,38 @@ scenario("8.1 a keeper whose metrics port is taken says so and ends with success
   ])
 })
 
+scenario("1.4 a keeper without a uid makes one, keeps it, and refuses another", async () => {
+  const dataDir = join(cluster.place.directory, "nameless")
+  const flags = [
+    ...cluster.common,
+    "--cluster-name=elsewhere",
+    `--data-dir=${dataDir}`,
+    "--pg-listen-address=127.0.0.1",
+    "--pg-repl-username=repl",
+    "--pg-repl-password=x",
+    "--pg-su-password=y",
+  ]
+  const keeper = cluster.component("nameless", "stolon-keeper", flags)
+  const saved: string[] = []
+  for (let start = 0; start < 2; start++) {
+    keeper.mark()
+    keeper.start()
+    const uid = await until("its uid", () => /"uid": "([0-9a-f]{8})"/.exec(keeper.said())?.[1])
+    keeper.signal("SIGTERM")
+    expect(await keeper.ended()).toBe(0)
+    expect(await Bun.file(join(dataDir, "keeperstate")).text()).toBe(
+      `{"UID":"${uid}","ClusterUID":""}`,
+    )
+    saved.push(uid)
+  }
+  expect(saved[1]).toBe(saved[0] ?? "")
+  const other = await cluster.run("stolon-keeper", [...flags, "--uid=another"])
+  expect([other.code, other.err]).toEqual([
+    1,
+    expect.stringContaining(`saved uid "${saved[0]}" differs from configuration uid: "another"`),
+  ])
+})
+
 scenario("T10 two keepers on one host need nothing but two ports", async () => {
   const { dbs } = await cluster.data()
   const ports = [...dbs.values()].map(({ status }) => status.port)

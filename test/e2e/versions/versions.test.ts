@@ -202,6 +202,9 @@ function suite({ major, programs }: TestedServer): void {
             const there = await rowsAt(port)
             return [...rows].every((id) => there.has(id))
           })
+          // a lowered limit arrives late, by a restart of its own; it must not fall into what follows
+          const shown = async () => (await askOne(port, "show max_connections")) === limit
+          await until("the limit itself", shown, 40_000)
         }
       }
     },

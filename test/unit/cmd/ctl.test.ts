@@ -360,6 +360,37 @@ describe("stolonctl", () => {
     })
   })
 
+  test("init asks first and judges afterwards; an argument wins over a file, which is not opened", async () => {
+    const file = freshFile()
+    const bad = '{"initMode":"neu"}'
+    const asked = { stdout: `${overwriting}${question}`, exit: 1 }
+    expect(await run(["init", bad, "-f", "/nonexistent"], { file, go, input: "yes\n" })).toEqual({
+      ...asked,
+      stderr: 'invalid cluster spec: unknown initMode: "neu"\n',
+    })
+    expect(await run(["init", bad], { file, go, input: "yes" })).toEqual({
+      ...asked,
+      stderr: "error reading input: EOF\n",
+    })
+    const answers = " yes\nYES\nno\n"
+    const again = `Please enter 'yes' or 'no'\n${question}`
+    expect(await run(["init", bad], { file, go, input: answers })).toEqual({
+      exit: 0,
+      stdout: `${overwriting}${question}${again}${again}exiting\n`,
+      stderr: "",
+    })
+    expect(await run(["status"], { file, go })).toMatchObject({ exit: 1 }) // nothing was written
+    expect(await run(["init", "-y"], { file, go })).toMatchObject({ exit: 0, stdout: overwriting })
+    const path = join(dir, "spec.json")
+    await writeFile(path, '{"initMode":"new","failInterval":"7s"}')
+    expect(await run(["init", "-y", "-f", path], { file, go })).toEqual({
+      exit: 0,
+      stdout: `WARNING: The current cluster data will be removed\n${overwriting}`,
+      stderr: "",
+    })
+    expect((await run(["spec"], { file, go })).stdout).toContain('"failInterval": "7s"')
+  })
+
   test("fails as Go does without cluster data", async () => {
     const file = freshFile()
     const nil = "nil cluster data: <nil>\n"

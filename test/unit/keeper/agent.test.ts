@@ -11,10 +11,12 @@ import type { Event } from "#model/events.ts"
 import { bootUUID, dbUID, generation, infoUID } from "#model/ids.ts"
 import type { KeeperInfo } from "#model/info.ts"
 import type { Step } from "#model/step.ts"
+import type { Clock } from "#port/clock.ts"
 import type { Postgres } from "#port/postgres.ts"
 import { type Store, StoreError } from "#port/store.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
+import { handClock } from "#test/unit/proxy/world.ts"
 import { boot, db, followsOther, other, settings, view } from "./build.ts"
 import { type Machine, apply, dir, emptyMachine, observe, stopped } from "./model.ts"
 
@@ -49,8 +51,8 @@ interface World extends AsyncDisposable {
   until(condition: () => boolean, what: string): Promise<void>
 }
 
-/** A running keeper; every wait in it is real, and short. */
-function keeper(start: Machine, seen: ClusterData | null): World {
+/** A running keeper; unless it has another clock, every wait in it is real, and short. */
+function keeper(start: Machine, seen: ClusterData | null, clock: Clock = realClock): World {
   const shutdown = new AbortController()
   let ring = (): void => {}
   let local = (): void => {}
@@ -93,7 +95,7 @@ function keeper(start: Machine, seen: ClusterData | null): World {
   const { boot: _, ...rest } = settings
   const options: KeeperOptions = { ...rest, report: (state) => (world.state = state) }
   const log = { event: (event: Event) => void world.events.push(event) }
-  const ports = { store, postgres, clock: realClock, chance: realChance, log }
+  const ports = { store, postgres, clock, chance: realChance, log }
   const running = runKeeper(ports, options, shutdown.signal)
   return world
 }
@@ -211,6 +213,26 @@ describe("runKeeper()", () => {
     await using world = keeper(stoppedPrimary, view({ spec: quick, dbs: [db("db1")] }))
     await world.until(() => world.published.length > 4, "several beats")
     expect(new Set(world.published.map(({ infoUID }) => infoUID)).size).toBe(world.published.length)
+  })
+  test("looks and publishes once in a sleepInterval, and adopts a changed one", async () => {
+    const hand = handClock()
+    const every = (ms: number): ClusterData =>
+      view({ spec: { sleepInterval: duration(ms) }, dbs: [db("db1")] })
+    const world = keeper(stoppedPrimary, every(2_000), hand.clock)
+    const during = async (ms: number): Promise<readonly [number, number]> => {
+      const [reads, publishes] = [world.reads, world.published.length]
+      await hand.advance(ms)
+      return [world.reads - reads, world.published.length - publishes]
+    }
+    await during(30_000)
+    expect(codes(world)).toContain("parameters.unchanged")
+    expect(await during(20_000)).toEqual([10, 10])
+    world.view = every(10_000)
+    await during(30_000)
+    expect(await during(100_000)).toEqual([10, 10])
+    const ended = world.stop()
+    await hand.advance(1)
+    await ended
   })
   test("its info lives for 20 s, and longer than a longer sleepInterval", async () => {
     await using world = keeper(stoppedPrimary, view({ spec: quick, dbs: [db("db1")] }))

@@ -44,6 +44,13 @@ describe("keeperInfo()", () => {
       ),
     ).toBeNull()
   })
+  test("a keeper belongs to the cluster that it reads, whatever it belonged to before (K2)", () => {
+    const clusterUID = "c0" as typeof emptyMachine.keeper.clusterUID // another cluster's
+    const before = { ...stopped, keeper: { ...stopped.keeper, clusterUID } }
+    const after = settle(before, primary).machine
+    expect(after.keeper).toEqual({ ...before.keeper, clusterUID: primary.cluster.uid })
+    expect(info(after, primary).clusterUID).toBe(primary.cluster.uid)
+  })
   test("a primary that runs is healthy, with its generation", () => {
     expect(info(up, primary).postgresState).toMatchObject({
       uid: "db1",

@@ -114,9 +114,14 @@ describe("decodeClusterData()", () => {
     expect(() => decodeClusterData("{")).toThrow(JsonError)
   })
   test("matches keys without case, the later spelling wins (G3)", () => {
-    const data = decodeClusterData(
-      minimal("").replace('"initMode":"new"', '"initMode":"new","FAILINTERVAL":"6s"'),
-    )
-    expect(encodeClusterData(data!)).toContain('"failInterval":"6s"')
+    for (const [keys, value] of [
+      ['"FAILINTERVAL":"6s"', "6s"],
+      ['"failInterval":"5s","FAILINTERVAL":"6s"', "6s"],
+      ['"FAILINTERVAL":"6s","failInterval":"5s"', "5s"],
+    ] as const) {
+      const text = minimal("").replace('"initMode":"new"', `"initMode":"new",${keys}`)
+      const again = encodeClusterData(decodeClusterData(text)!)
+      expect(again.match(/"failInterval":"[^"]*"/gi)).toEqual([`"failInterval":"${value}"`])
+    }
   })
 })

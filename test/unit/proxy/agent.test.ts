@@ -43,6 +43,22 @@ test("runProxy() publishes a generation only after the data plane has finished c
   await w.end()
 })
 
+test("runProxy() tries a port that it cannot have again at every check, and opens when it gets it", async () => {
+  const w = world()
+  let tries = 0
+  w.answers.listen = async () => {
+    tries++
+    throw new Error("address in use")
+  }
+  await w.advance(60_000)
+  expect(tries).toBeGreaterThan(10)
+  expect(w.journal()).not.toContain("forward 10.0.0.11:5432")
+  w.answers.listen = async () => {}
+  await w.advance(5_000)
+  expect(w.journal().slice(-2)).toEqual(["listen", "forward 10.0.0.11:5432"])
+  await w.end()
+})
+
 test("runProxy() stays closed while the new generation cannot be published (X9)", async () => {
   const w = world()
   await w.advance(0)

@@ -79,6 +79,7 @@ export function world(
     read: async (_signal: AbortSignal): Promise<Reading> => options.first ?? reading(),
     publish: async (_signal: AbortSignal): Promise<void> => {},
     apply: async (): Promise<void> => {},
+    listen: async (): Promise<void> => {},
   }
   let ring = silence
   let listening = false
@@ -107,6 +108,7 @@ export function world(
   }
   const relay: Relay = {
     async listen() {
+      await answers.listen()
       listening = true
       journal.push("listen")
     },

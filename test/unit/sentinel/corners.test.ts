@@ -158,8 +158,28 @@ test("D-29 a request made while the gate is closed is answered, not carried out 
   w.set("k1", { alive: false }).set("k2", { inRecovery: true })
   w.until(() => w.primary() === "k2")
   w.status({ failoverRequest: { nonce: "n" as Nonce, keeper: "" as KeeperUID } })
+  w.tick()
+  expect(w.data.cluster.status.failoverRequest).toBeUndefined()
+  const refused = w.events.findLast((e) => e.code === "failover.refused")
+  expect(refused?.fields).toMatchObject({ nonce: "n", why: expect.stringContaining("not open") })
   w.ticks(60) // a minute later nobody waits for this any more
   w.set("k2", { inRecovery: false }).until(() => w.gate() === "k2")
   w.ticks(3)
   expect(w.revoked()).toBe(false)
+})
+
+test("a primary that serves is not given up for its spec in favour of a standby that lags behind", () => {
+  const w = three()
+  const behind = { position: 900n, streaming: false }
+  w.set("k2", behind)
+    .set("k3", behind)
+    .set("k1", { stuckAt: w.db("k1").generation })
+  w.spec({ pgParameters: new Map([["work_mem", "8MB"]]) })
+  // when it is stopped it certifies what they lack; reinstated, it could not open its gate again
+  for (let i = 0; i < 60; i++) {
+    if (w.revoked()) w.set("k1", { postgres: false, certificate: certify(w, "k1") })
+    else w.set("k1", { postgres: true })
+    w.tick()
+    expect([i, w.gate()]).toEqual([i, "k1"])
+  }
 })

@@ -39,6 +39,11 @@ test("decide() merges the instance's parameters into the specs in the write that
   w.until(() => w.data.cluster.status.phase === "normal")
   expect(w.data.cluster.spec.pgParameters).toEqual(new Map([["shared_buffers", "128MB"]]))
   expect(w.db("k1").spec.pgParameters).toEqual(w.data.cluster.spec.pgParameters)
+  expect(w.db("k1").spec).toMatchObject({ initMode: "none", includePreviousConfig: false })
+  const unmerged = world({ mergePgParameters: false }).keeper("k1")
+  unmerged.set("k1", { parameters: new Map([["shared_buffers", "128MB"]]) })
+  unmerged.until(() => unmerged.data.cluster.status.phase === "normal")
+  expect(unmerged.data.cluster.spec.pgParameters?.size ?? 0).toBe(0)
 })
 
 describe("failover", () => {

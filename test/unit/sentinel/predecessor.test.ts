@@ -1,6 +1,8 @@
 /** A new primary dies before its gate ever opened: when the one before is back (W7). */
 import { describe, expect, test } from "bun:test"
-import type { DBUID } from "#model/ids.ts"
+import type { Time } from "#base/brand.ts"
+import { lsn } from "#base/lsn.ts"
+import type { DBUID, KeeperUID } from "#model/ids.ts"
 import type { Spec } from "#model/spec.ts"
 import { type World, certify, cluster, run, world } from "./world.ts"
 
@@ -91,12 +93,47 @@ describe("the predecessor", () => {
     w.set("k1", { canBeMaster: false }).set("k2", { alive: false }).ticks(20)
     expect(w.primary()).toBe("k2")
   })
-  test("goes after a standby that may be elected", () => {
+  test("goes after a standby that may be elected and has all that it had", () => {
+    const w = world().keeper("k1", "k2", "k3").settled()
+    handedOver(w.set("k3", { position: 900n }))
+    w.set("k2", { alive: false }).set("k3", { position: 1000n })
+    w.until(() => w.primary() !== "k2", 20)
+    expect(w.primary()).toBe("k3")
+    expect(predecessor(w)).toBe(w.uid("k1")) // still the last one that served
+  })
+  test("goes before a standby that lacks what it had acknowledged", () => {
     const w = world().keeper("k1", "k2", "k3").settled()
     handedOver(w.set("k3", { position: 900n }))
     w.set("k2", { alive: false }).until(() => w.primary() !== "k2", 20)
-    expect(w.primary()).toBe("k3")
-    expect(predecessor(w)).toBe(w.uid("k1")) // still the last one that served
+    expect(w.primary()).toBe("k1")
+  })
+  test("goes before a standby on the timeline of a successor that lacked something", () => {
+    const w = world().keeper("k1", "k2", "k3").settled()
+    w.proxy("p1").ticks(2)
+    // k1 acknowledges up to 1200 and is away; k2 has 1000, and k3 follows k2 to its new timeline
+    w.set("k1", { position: 1200n }).tick()
+    w.set("k1", { alive: false }).set("k2", { inRecovery: true })
+    w.until(() => w.primary() === "k2", 20)
+    const history = [{ timelineID: 1, switchPoint: lsn(1000n), reason: "" }]
+    w.set("k3", { timeline: 2, position: 5000n, history })
+    w.set("k2", { alive: false }).set("k1", { alive: true }).tick()
+    w.until(() => w.primary() !== "k2", 20)
+    expect(w.primary()).toBe("k1")
+  })
+  test("does not come back while its keeper is paused by name", () => {
+    const w = pair()
+    const keeper = w.data.keepers.get("k1" as KeeperUID)!
+    const paused = { since: "2026-01-01T00:00:00Z" as Time, by: "ann", reason: "" }
+    const apart = { ...keeper, status: { ...keeper.status, paused } }
+    w.data = { ...w.data, keepers: new Map(w.data.keepers).set(keeper.uid, apart) }
+    w.set("k2", { alive: false }).ticks(20)
+    expect(w.primary()).toBe("k2")
+  })
+  test("comes back in a paused cluster, too: what was begun is finished", () => {
+    const w = pair()
+    w.status({ paused: { since: "2026-01-01T00:00:00Z" as Time, by: "ann", reason: "" } })
+    w.set("k2", { alive: false }).until(() => w.primary() === "k1", 20)
+    w.set("k1", { postgres: true }).until(() => w.gate() === "k1", 5)
   })
   test("is not exchanged again: two that cannot start would stop each other for ever", () => {
     const w = pair()

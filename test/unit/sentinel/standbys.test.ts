@@ -22,6 +22,14 @@ describe("keepStandbys()", () => {
     w.set("k2", { alive: false }).until(() => w.hasDB("k3"), 10)
     w.until(() => !w.hasDB("k2"), 5)
   })
+  test("a copy that is good once is never asked for again: its initMode becomes none (N11)", () => {
+    const w = world().keeper("k1", "k2").set("k2", { stuckAt: 0, postgres: false })
+    w.until(() => w.gate() === "k1" && w.hasDB("k2")).ticks(3)
+    expect(w.db("k2").spec.initMode).toBe("resync")
+    const before = w.uid("k2")
+    w.set("k2", { stuckAt: null, postgres: true }).ticks(3)
+    expect([w.uid("k2"), w.db("k2").spec.initMode]).toEqual([before, "none"] as never)
+  })
   test("keeps a failed standby while nobody can replace it", () => {
     const w = world({ maxStandbysPerSender: 1 }).keeper("k1", "k2").settled()
     const db = w.uid("k2")

@@ -41,16 +41,36 @@ describe("a second keeper with the uid of the primary's", () => {
     inTurn(w, "k1", stranger, 20)
     expect([boot(w, "k1"), w.primary(), w.revoked()]).toEqual(["boot-k1", "k1", false])
   })
-  test("D-16 that is a copy of its machine is found out when the first one speaks again", () => {
+  test("D-16 that is a copy of its machine is never believed while the first one speaks", () => {
     const w = three()
-    // it has the DB, just as the same keeper after a restart would: it is believed at first
-    inTurn(w, "k1", { boot: "copy" }, 40)
-    expect([boot(w, "k1"), w.primary(), w.revoked()]).toEqual(["boot-k1", "k1", false])
+    // it has the DB, just as the same keeper after a restart would
+    const boots = new Set<string>()
+    const first = { ...w.machine("k1") }
+    for (let i = 0; i < 40; i++) {
+      w.set("k1", i % 2 === 0 ? { boot: "copy" } : first).tick(500)
+      boots.add(boot(w, "k1"))
+    }
+    expect([[...boots], w.primary(), w.revoked()]).toEqual([["boot-k1"], "k1", false])
+    expect(codes(w).filter((code) => code === "keeper.duplicate")).toHaveLength(1)
     const before = w.events.length
     inTurn(w, "k1", { boot: "copy" }, 20)
     expect(w.events.slice(before).map((e) => e.code)).toEqual([])
-    expect(codes(w)).toContain("keeper.duplicate")
   })
+  for (const [name, begins] of [
+    ["the first one", { boot: "boot-k1" }],
+    ["the copy", { boot: "copy" }],
+  ] as const)
+    test(`D-16 that is a copy is not believed by a leader that came and saw ${name} first`, () => {
+      const w = three()
+      w.memory = emptyMemory
+      w.set("k1", begins).tick(500)
+      w.set("k1", { boot: "copy" }).tick(250)
+      w.set("k1", { boot: "copy" }).tick(250)
+      expect(boot(w, "k1")).toBe("boot-k1")
+      w.set("k1", { boot: "boot-k1" })
+      inTurn(w, "k1", { boot: "copy" }, 20)
+      expect([boot(w, "k1"), w.primary(), w.revoked()]).toEqual(["boot-k1", "k1", false])
+    })
   test("D-16 may have the uid when the first one has been silent for long, and is not called double", () => {
     const w = three()
     w.set("k1", stranger).ticks(5)
@@ -62,12 +82,23 @@ describe("a second keeper with the uid of the primary's", () => {
 })
 
 describe("a keeper that was restarted", () => {
-  test("is believed with its first word, for it has the DB that it should have", () => {
+  test("is believed when the run before says no more, for it has the DB that it should have", () => {
     const w = three()
-    w.set("k1", { boot: "again" }).tick()
+    w.set("k1", { boot: "again" }).ticks(2)
     expect([boot(w, "k1"), w.primary()]).toEqual(["again", "k1"])
     w.ticks(5)
     expect(codes(w)).not.toContain("keeper.duplicate")
+  })
+  test("is believed with its first word when the run before had stopped PostgreSQL", () => {
+    const w = three()
+    w.set("k1", { postgres: false }).tick()
+    w.set("k1", { boot: "again", postgres: true }).tick(100)
+    expect([boot(w, "k1"), w.primary()]).toEqual(["again", "k1"])
+  })
+  test("is believed with its first word where it has a standby, which can harm nobody", () => {
+    const w = three()
+    w.set("k2", { boot: "again" }).tick(100)
+    expect(boot(w, "k2")).toBe("again")
   })
   test("is not confused by one late word of the process that died", () => {
     const w = three()
