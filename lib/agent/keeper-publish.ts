@@ -42,6 +42,7 @@ const infoOf = (keeper: Keeper, local: Local): ReturnType<typeof keeperInfo> =>
 
 /** What is done now; between two attempts at something that PostgreSQL needs, what went wrong. */
 function workText({ work, progress, failure }: Keeper, local: Local): string {
+  if (work === null && local.unwritable !== null) return `cannot write: ${local.unwritable}`
   if (work === null) return local.server.kind === "up" ? "" : failure
   return progress === "" ? work.step.kind : progress
 }

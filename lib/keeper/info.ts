@@ -92,7 +92,7 @@ function seen(
   db: DB | null,
 ): Partial<PostgresState> {
   return {
-    healthy: true,
+    healthy: report.local.unwritable === null,
     systemID: server.systemID,
     timelineID: server.timeline,
     xLogPos: server.position,

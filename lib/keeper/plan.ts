@@ -215,6 +215,8 @@ function sayOnce(
   const loud = why === null || why.usual === true ? null : why
   const reason = loud === null ? "" : `${loud.why}; ${loud.resolve}`
   say("blocked", reason, loud === null ? [] : [event("plan.blocked", { ...loud })])
+  const broken = input.local.unwritable ?? ""
+  say("unwritable", broken, broken === "" ? [] : [event("postgres.unwritable", { why: broken })])
   if (desired.kind === "run") {
     const { local, settings } = input
     const ignored = ignoredParameters({ local, want: desired, settings })

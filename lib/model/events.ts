@@ -114,6 +114,10 @@ export const events = {
   "keeper.started": row("info", "The keeper runs."),
   "keeper.stopping": row("info", "The keeper stops, and PostgreSQL with it."),
   "postgres.adopted": row("info", "A running PostgreSQL was taken over without a restart."),
+  "postgres.unwritable": row(
+    "error",
+    "The primary cannot write its data; when that lasts, a standby takes over.",
+  ),
   "postgres.exited": row("error", "PostgreSQL ended although nobody had asked."),
   "plan.changed": row("info", "What the keeper is going to do next."),
   "plan.blocked": row(

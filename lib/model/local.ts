@@ -163,6 +163,8 @@ export interface Local {
   readonly walSegmentBytes: number | null
   /** Size of the file system with the WAL; null: not known. */
   readonly diskBytes: number | null
+  /** Why a running primary cannot write its data (D-43); null: it can, or nobody knows. */
+  readonly unwritable: string | null
   /** The last certificate, from disk. */
   readonly certificate: Certificate | null
   /** Wishes fulfilled by this keeper, the latest last (`stolon-handled`). */

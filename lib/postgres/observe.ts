@@ -18,6 +18,7 @@ import { fitnessReader } from "./fitness.ts"
 import { observeServer } from "./server.ts"
 import { asidePrefix, type Context } from "./settings.ts"
 import { settleMove } from "./tree.ts"
+import { writableReader } from "./writable.ts"
 import { readCertificate, readDBState, readHandled, readKeeperState, readMark } from "./state.ts"
 
 /** A function that looks; it remembers only answers that cost a process to get. */
@@ -26,6 +27,7 @@ export function observer(context: Context): (signal: AbortSignal) => Promise<Loc
   const control = controlReader(settings)
   const fitness = fitnessReader(settings)
   const segments = segmentReader()
+  const writable = writableReader(settings.clock)
   return async (signal) => {
     await settleMove(places, signal)
     const state = await supervisor.state(signal)
@@ -66,10 +68,13 @@ export function observer(context: Context): (signal: AbortSignal) => Promise<Loc
       unfit: await fitness({ directory: places.data, binary, running }, signal),
       floors: await floorsOf(data, running, (most) => control(places.data, signal, most)),
       walSegmentBytes: await segments(data, () => control(places.data, signal, floorsEvery)),
+      unwritable: running && isPrimary(data) ? writable(places.data) : null,
       diskBytes: await sizeOf(join(places.data, "pg_wal")),
     }
   }
 }
+
+const isPrimary = (data: DataDir): boolean => data.kind === "initialized" && data.role === "master"
 
 /** How often a running standby is asked: its pg_control changes with every restart point. */
 const floorsEvery = millis(2_000)
@@ -91,13 +96,13 @@ function segmentReader(): (
   }
 }
 
-/** Only a standby is bound by them. A file that is being written reads as damaged: not known. */
+/** Only who recovers is bound by them, which no running primary does. A file that is being written reads as damaged: not known. */
 async function floorsOf(
   data: DataDir,
   running: boolean,
   control: (most: Millis) => Promise<ControlFacts | null>,
 ): Promise<Local["floors"]> {
-  if (data.kind !== "initialized" || data.role !== "standby") return null
+  if (data.kind !== "initialized" || (running && data.role !== "standby")) return null
   const facts = await control(running ? floorsEvery : millis(0)).catch(() => null)
   return facts?.floors ?? null
 }

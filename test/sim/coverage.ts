@@ -28,6 +28,7 @@ export const unreachable: Readonly<Record<string, string>> = {
   "event agent.failed": "an error that no round expects is a bug: a run in which it is said fails",
   "event invariant.broken": "a decision against its own rules, likewise",
   "event failover.requested": "no component says it",
+  "event postgres.unwritable": "the model's disks are never full: test/unit/postgres",
   "event role.changed": "the real adapter says it; the model has no passwords: test/e2e",
 }
 

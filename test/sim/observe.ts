@@ -50,6 +50,7 @@ export function observeHost(host: Host, keeper: KeeperState): Local {
     floors: null,
     walSegmentBytes: null,
     diskBytes: null,
+    unwritable: null,
     certificate: disk.certificate,
     handled: disk.handled,
   }

@@ -32,6 +32,13 @@ const stopped: Machine = { ...emptyMachine, db: db1, data: dir("old") }
 const up = settle(stopped, primary).machine
 
 describe("keeperInfo()", () => {
+  test("D-43 a primary whose disk takes no data is not healthy, whatever it answers", () => {
+    const local = { ...observe(up), unwritable: "no space left on the device" }
+    const report = { local, settings, desired: null, work: "", ledByUs: true }
+    expect(keeperInfo(report, infoUID("i1"))?.postgresState?.healthy).toBe(false)
+    const well = { ...report, local: observe(up) }
+    expect(keeperInfo(well, infoUID("i1"))?.postgresState?.healthy).toBe(true)
+  })
   test("publishes nothing before the keeper belongs to a cluster", () => {
     const nobody = {
       ...emptyMachine,

@@ -146,6 +146,7 @@ export function observe(machine: Machine): Local {
     floors: machine.floors,
     walSegmentBytes: null,
     diskBytes: machine.diskBytes,
+    unwritable: null,
     certificate: machine.certificate,
     handled: machine.handled,
   }
