@@ -111,6 +111,8 @@ async function readView(keeper: Keeper, signal: AbortSignal): Promise<void> {
     if (keeper.trouble !== error) log.event(event(code, { error }))
     keeper.trouble = error
     keeper.storeFailed = code === "store.failed"
+    // nobody knows what the store would have said meanwhile (W6, D-19)
+    keeper.memory = { ...keeper.memory, orphanSince: null }
   }
   try {
     const reading = await store.read(signal)

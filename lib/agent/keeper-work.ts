@@ -46,12 +46,15 @@ export function begin(keeper: Keeper, step: Step, basis: Pick<Work, "local" | "m
   keeper.work = { step, ...basis, controller, ended }
 }
 
-/** Whether the work in progress is still what is wanted. */
+/**
+ * Whether the work in progress is still what is wanted. Without a word about this keeper, work goes
+ * on like PostgreSQL does: a copy of hours is not thrown away for a moment without cluster data.
+ */
 export function stillWanted(keeper: Keeper, work: Work, view: ClusterData | null): boolean {
   const input = { view, local: work.local, settings: settingsOf(keeper) }
   const memory = { ...work.memory, working: work.step.kind }
-  const { steps: wanted } = plan(input, memory, keeper.ports.clock.now().mono)
-  return sameStep(wanted[0], work.step)
+  const { desired, steps: wanted } = plan(input, memory, keeper.ports.clock.now().mono)
+  return desired.kind === "leave" || sameStep(wanted[0], work.step)
 }
 
 /** Ends the work in progress and waits until nothing of it runs. */

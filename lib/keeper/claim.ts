@@ -6,7 +6,8 @@
  *
  * What is left of an earlier life of this keeper, which expires only after a while, must not hold
  * it up (T11): it names the DB that this data directory holds, and no other directory does. Only
- * where that does not tell is the info watched: it is somebody's as long as it changes (G7).
+ * where that does not tell is the info watched: it is somebody's as long as it changes (G7). Only
+ * time counts over which the store was read: while it answers nobody, nobody publishes (W6).
  */
 import { type Millis, millis } from "#base/brand.ts"
 import type { BootUUID, DBUID, InfoUID } from "#model/ids.ts"
@@ -15,11 +16,18 @@ import type { KeeperInfo } from "#model/info.ts"
 export type Claim =
   /** Not looked yet. */
   | { readonly kind: "open" }
-  /** Somebody's info, or what is left of one; `since` when it has been the same. */
-  | { readonly kind: "watched"; readonly last: InfoUID; readonly since: Millis }
+  /** Somebody's info, or what is left of one. */
+  | ({ readonly kind: "watched" } & Watch)
   /** Another keeper publishes under this uid. */
-  | { readonly kind: "taken"; readonly last: InfoUID; readonly since: Millis }
+  | ({ readonly kind: "taken" } & Watch)
   | { readonly kind: "mine" }
+
+/** An info, when it was last looked at, and for how long it has been seen to be the same. */
+interface Watch {
+  readonly last: InfoUID
+  readonly looked: Millis
+  readonly quiet: Millis
+}
 
 export interface Claimant {
   readonly boot: BootUUID
@@ -37,10 +45,12 @@ export function claim(
 ): Claim {
   if (before.kind === "mine" || seen === undefined) return { kind: "mine" }
   if (before.kind !== "taken" && isOurs(seen, own)) return { kind: "mine" }
-  const last = seen.infoUID
-  if (before.kind === "open") return { kind: "watched", last, since: now }
-  if (before.last !== last) return { kind: "taken", last, since: now }
-  return now - before.since >= silence(own) ? { kind: "mine" } : before
+  const watch: Watch = { last: seen.infoUID, looked: now, quiet: millis(0) }
+  if (before.kind === "open") return { kind: "watched", ...watch }
+  if (before.last !== seen.infoUID) return { kind: "taken", ...watch }
+  const passed = Math.min(now - before.looked, own.sleepInterval)
+  const quiet = millis(before.quiet + passed)
+  return quiet >= silence(own) ? { kind: "mine" } : { ...before, looked: now, quiet }
 }
 
 const isOurs = ({ bootUUID, postgresState }: KeeperInfo, { boot, db }: Claimant): boolean =>

@@ -7,7 +7,7 @@
  * Tried once a life of the keeper. A standby cannot help itself: its roles are its primary's. Nor
  * can one that is to be promoted: stopped and started it would only be refused again, for ever.
  */
-import { type Outline, type World, outline, stop } from "./outline.ts"
+import { type Outline, type World, blocked, outline, stop } from "./outline.ts"
 import { renderTemporary } from "./render.ts"
 import type { Step } from "#model/step.ts"
 import { prepare, startSteps, waitReady } from "./start.ts"
@@ -20,7 +20,12 @@ export const isLocked = ({ memory }: World): boolean =>
 export function unlock(world: World): Outline | null {
   const { data, server } = world.local
   if (server.kind !== "starting" || server.refused !== true) return null
-  if (data.kind !== "initialized" || data.role !== "master") return null
+  if (data.kind === "initialized" && data.role === "standby")
+    return blocked(
+      world,
+      `PostgreSQL does not accept the superuser of the flags and cannot be promoted: ${server.why}`,
+      "start this keeper with the password that the former primary has",
+    )
   const next: World = { ...world, memory: { ...world.memory, locked: true } }
   return isLocked(next)
     ? outline(next, [stop("the superuser's password is to be set", true)])

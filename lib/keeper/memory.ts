@@ -120,7 +120,7 @@ export function failed(memory: Memory, step: Step, now: Millis): Memory {
   }
   // neither the old copy nor the new one is left: only a copy helps
   if (step.kind === "rewind") return { ...after, path: "clone" }
-  if (step.kind === "stop") return { ...after, restartedFor: null }
+  if (step.kind === "stop") return { ...after, restartedFor: null, wasUp: false }
   const tried = memory.path === "follow" || memory.path === "rewind"
   if (step.kind === "start" && tried && count >= startsMax)
     return { ...after, path: "clone", again: true }

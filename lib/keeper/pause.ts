@@ -12,9 +12,9 @@ import { type Outline, type World, dataIsRight } from "./outline.ts"
 import { temporaryRevision } from "./render.ts"
 
 /**
- * With the note that PostgreSQL is up and its data applied: a pause leaves it alone now. A temporary
- * start is something begun: left alone it would keep clients out. One that refuses us, but was not
- * started by us, serves its clients all the same.
+ * With the note that PostgreSQL is up and its data applied: a pause leaves it alone now. A
+ * temporary start is something begun: left alone it would keep clients out. One that refuses us,
+ * but was not started by us, serves its clients all the same.
  */
 export function noticed(world: World): World {
   const { local, memory } = world
@@ -24,9 +24,7 @@ export function noticed(world: World): World {
     server.kind === "up"
       ? server.revision !== temporaryRevision
       : server.kind === "starting" && server.refused === true && memory.startedAt === null
-  return applied && serves
-    ? { ...world, memory: { ...memory, wasUp: true } }
-    : world
+  return applied && serves ? { ...world, memory: { ...memory, wasUp: true } } : world
 }
 
 /** The outline without what disturbs. */

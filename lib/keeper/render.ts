@@ -44,7 +44,7 @@ export interface Scene {
  * standby.
  */
 export function render(scene: Scene, guard: Guard, signal: ConfigFiles["signal"]): Rendered {
-  const { parameters } = ordinary(scene)
+  const { parameters } = ordinary(scene, signal !== "none")
   const all = new Map([...parameters, ...recoveryParameters(scene)])
   const hba = hbaOf(scene, guard)
   const revision = revisionOf(formatConf(all), hba)
@@ -69,7 +69,7 @@ const strictPeers = ({ role, peers }: Run): readonly string[] =>
  * then ours. Nobody can connect over the network meanwhile.
  */
 export function renderTemporary(scene: Scene, pitr: PITRConfig | null): string {
-  const { parameters } = ordinary(scene)
+  const { parameters } = ordinary(scene, pitr !== null)
   const recovery = pitr === null ? new Map<string, string>() : pitrParameters(scene.want.role, pitr)
   const all = new Map([
     ...parameters,
@@ -101,8 +101,12 @@ interface Ordinary {
   readonly ignored: readonly Ignored[]
 }
 
-/** Everything but recovery: the order of 4.2, later wins. */
-function ordinary(scene: Scene): Ordinary {
+/**
+ * Everything but recovery: the order of 4.2, later wins.
+ *
+ * @param recovering It starts or runs in recovery, whatever it is to become.
+ */
+function ordinary(scene: Scene, recovering: boolean): Ordinary {
   const { local, want } = scene
   const refused = (name: string, value: string): string | null =>
     refusal(name, value, local.binary.Maj) ?? unfitness(local.unfit, name, value)
@@ -119,7 +123,8 @@ function ordinary(scene: Scene): Ordinary {
   }
   for (const [name, value] of defaults(scene)) if (!result.has(name)) result.set(name, value)
   for (const [name, value] of managed(scene, result)) result.set(name, value)
-  for (const [name, value] of standbyFloors(scene, result)) result.set(name, value)
+  if (recovering || want.role.kind !== "primary")
+    for (const [name, value] of standbyFloors(scene, result)) result.set(name, value)
   return { parameters: result, ignored }
 }
 
@@ -138,7 +143,8 @@ const unfitness = (all: readonly Unfit[], name: string, value: string): string |
   )?.why ?? null
 
 /** What of the specification is left out. */
-export const ignoredParameters = (scene: Scene): readonly Ignored[] => ordinary(scene).ignored
+export const ignoredParameters = (scene: Scene): readonly Ignored[] =>
+  ordinary(scene, false).ignored
 
 /** PostgreSQL's names do not care for case; the last spelling wins. */
 function put(result: Map<string, string>, name: string, value: string): void {
@@ -149,8 +155,9 @@ function put(result: Map<string, string>, name: string, value: string): void {
 
 function* defaults({ local, settings }: Scene): Iterable<readonly [string, string]> {
   // D-37: a slot whose standby is gone may not fill the disk; half of it is for nobody's sake
-  if (local.binary.Maj >= 13 && local.diskBytes !== null)
-    yield ["max_slot_wal_keep_size", `${Math.max(1, Math.floor(local.diskBytes / 2 ** 31))}GB`]
+  const keep = Math.min(slotKeepMax, Math.floor((local.diskBytes ?? 0) / 2 ** 31))
+  if (local.binary.Maj >= 13 && (local.diskBytes ?? 0) > 0)
+    yield ["max_slot_wal_keep_size", `${Math.max(1, keep)}GB`]
   yield* walSizes(local)
   // a standby whose primary was away for a moment is back at once, not after PostgreSQL's 5 s
   yield ["wal_retrieve_retry_interval", "500ms"]
@@ -159,6 +166,12 @@ function* defaults({ local, settings }: Scene): Iterable<readonly [string, strin
   )
   if (scram && local.binary.Maj < 14) yield ["password_encryption", "scram-sha-256"]
 }
+
+/**
+ * In GB. Network file systems name sizes that nobody has (EFS: 8 EiB); PostgreSQL refuses to start
+ * with 2 PB.
+ */
+const slotKeepMax = 2 ** 20
 
 /**
  * PostgreSQL does not start with less room than two segments, and its defaults are meant for
@@ -230,12 +243,11 @@ export function syncNames({ spec }: DB): string {
  * On a standby these never shrink while it may still have to replay what a primary with more of
  * them wrote: it would stop, or refuse to start (D-46). pg_control tells what the replayed WAL
  * demands, so a standby goes lower only after its primary was restarted with less. While that is
- * not known, it keeps what its own file has. A primary takes the specification's value.
+ * not known, it keeps what its own file has. A primary takes the specification's value, once it is
+ * one: to be promoted, or brought back from a backup, it has to come up in recovery first.
  */
 function* standbyFloors(scene: Scene, wanted: Parameters): Iterable<readonly [string, string]> {
-  const { local, want } = scene
-  const { role } = want
-  if (role.kind === "primary") return
+  const { local } = scene
   const current = currentConf(local)
   const least = (name: string): number =>
     local.floors?.get(name) ?? Math.max(integer(current.get(name)), defaultFloors.get(name) ?? 0)

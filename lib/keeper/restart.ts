@@ -7,12 +7,13 @@
  * it is the next thing to do: a restart that other steps come before is merely announced.
  */
 import { type Millis, millis } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
 import type { Place } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
 import type { Memory } from "./memory.ts"
 import { type World, stop } from "./outline.ts"
 import type { Rendered } from "./render.ts"
-import { type Settings, glance } from "./settings.ts"
+import { type Settings, glance, stopEscalation } from "./settings.ts"
 import { before, turnTime } from "./turn.ts"
 
 export interface Restart {
@@ -22,12 +23,18 @@ export interface Restart {
   readonly wake: Millis | null
 }
 
+/**
+ * The stop of a restart. A connection that is dead without anybody knowing holds up a fast one for
+ * wal_sender_timeout; a primary that is away for failInterval is deposed, and what no standby has
+ * yet is lost then. So it is ended by force in time: right after a checkpoint that costs little.
+ */
+export function stopToRestart({ want }: World, why: string): Step {
+  const patience = want.role.kind === "primary" ? toMillis(want.spec.failInterval) / 2 : Infinity
+  return stop(why, true, millis(Math.min(stopEscalation, patience)))
+}
+
 /** @param ahead What is done first. */
-export function restart(
-  world: World,
-  { revision }: Rendered,
-  ahead: readonly Step[],
-): Restart {
+export function restart(world: World, { revision }: Rendered, ahead: readonly Step[]): Restart {
   const { local, want, memory, now } = world
   const { server } = local
   const none: Restart = { steps: [], memory: { ...memory, turn: null }, wake: null }
@@ -47,7 +54,7 @@ export function restart(
       wake: millis(now + glance),
     }
   const why = moved ? "it listens elsewhere than the flags say" : "a parameter needs a restart"
-  const steps = [stop(why, true)]
+  const steps = [stopToRestart(world, why)]
   if (ahead.length > 0) return { ...none, steps, memory }
   // a restart that is under way is not planned a second time
   return { ...none, steps, memory: { ...memory, restartedFor: revision } }

@@ -12,8 +12,9 @@ import type { KeeperUID, Nonce } from "#model/ids.ts"
 import type { Local } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
 import { type Wishes, pauseOf } from "#model/wish.ts"
-import { type Outline, type World, dataIsRight, stop } from "./outline.ts"
+import { type Outline, type World, dataIsRight } from "./outline.ts"
 import { undisturbed } from "./pause.ts"
+import { stopToRestart } from "./restart.ts"
 import { requestTimeout } from "./start.ts"
 
 /** As many as are told apart; the leader takes fulfilled wishes out long before. */
@@ -32,10 +33,9 @@ function pendingWishes(view: ClusterData | null, uid: KeeperUID, local: Local): 
   return { restart: open(wishes.restart?.nonce), reload: open(wishes.reload?.nonce) }
 }
 
-const none: Pending = { restart: null, reload: null }
 /**
- * A wish that cannot be noted as fulfilled (the disk is full) is left: PostgreSQL must not stay
- * down for it, and not be restarted over and over.
+ * A wish that cannot be noted as fulfilled (the disk is full) waits until something can be noted
+ * again: PostgreSQL must not stay down for it, and not be restarted over and over.
  */
 const cannotSay = ({ memory }: World): boolean =>
   (memory.failures.get("save-handled") ?? 0) >= sayTries
@@ -44,9 +44,10 @@ const sayTries = 3
 /** The outline as operators let it be: less of it in a pause, more of it where they asked. */
 export function heed(world: World, full: Outline, view: ClusterData | null): Outline {
   const { uid } = world.settings
-  const pending = cannotSay(world) ? none : pendingWishes(view, uid, world.local)
+  const pending = pendingWishes(view, uid, world.local)
   const pause = view === null ? null : pauseOf(view, uid)
-  const kept = pause === null || pending.restart !== null ? full : undisturbed(world, full, pause)
+  const restarts = pending.restart !== null && !cannotSay(world)
+  const kept = pause === null || restarts ? full : undisturbed(world, full, pause)
   return dataIsRight(world) ? withWishes(world, kept, pending) : kept
 }
 
@@ -59,11 +60,14 @@ function withWishes(world: World, outline: Outline, pending: Pending): Outline {
   const { steps } = outline
   const { restart, reload } = pending
   const starts = steps.some(({ kind }) => kind === "start")
-  if (restart !== null && local.server.kind === "down" && starts)
+  const stuck = cannotSay(world)
+  if (restart !== null && local.server.kind === "down" && starts && !stuck)
     return { ...outline, steps: [handle(local, restart), ...steps] }
   if (local.server.kind !== "up" || steps.some(({ kind }) => !calm.has(kind))) return outline
+  if (stuck && (restart ?? reload) !== null)
+    return { ...outline, steps: [...steps, { kind: "save-handled", handled: local.handled }] }
   const reloads = reload === null ? [] : reloadSteps(world, reload, local.server.revision)
-  const restarts = restart === null ? [] : [stop("an operator asked for a restart", true)]
+  const restarts = restart === null ? [] : [stopToRestart(world, "an operator asked for a restart")]
   return { ...outline, steps: [...steps, ...reloads, ...restarts] }
 }
 

@@ -91,7 +91,7 @@ export async function removeAsides({ names }: Of<"remove-asides">, job: Job): Pr
 }
 
 /** What lies in `tablespaces/` and is linked from no data directory, neither used nor set aside. */
-async function removeUnusedTablespaces(places: Places, signal: AbortSignal): Promise<void> {
+export async function removeUnusedTablespaces(places: Places, signal: AbortSignal): Promise<void> {
   const all = await contentOf(places.tablespaces)
   if (all.length === 0) return
   const used = new Set<string>()
@@ -100,8 +100,8 @@ async function removeUnusedTablespaces(places: Places, signal: AbortSignal): Pro
     const links = join(places.root, name, "pg_tblspc")
     for (const oid of await contentOf(links)) {
       const target = await readlink(join(links, oid)).catch(() => "") // a directory: in place
-      if (target.startsWith(`${places.tablespaces}/`))
-        used.add(target.slice(places.tablespaces.length + 1).split("/")[0] ?? "")
+      // by name alone: a link may name our directory by where it was mounted before
+      for (const part of target.split("/")) used.add(part)
     }
   }
   for (const name of all)

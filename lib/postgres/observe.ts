@@ -96,7 +96,10 @@ function segmentReader(): (
   }
 }
 
-/** Only who recovers is bound by them, which no running primary does. A file that is being written reads as damaged: not known. */
+/**
+ * Only who recovers is bound by them, which no running primary does. A file that is being written
+ * reads as damaged: not known.
+ */
 async function floorsOf(
   data: DataDir,
   running: boolean,

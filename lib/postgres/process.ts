@@ -52,15 +52,20 @@ export async function start({ temporary }: Of<"start">, job: Job): Promise<void>
  */
 export async function stop(step: Of<"stop">, job: Job): Promise<void> {
   const { supervisor, sessions, signal } = job
-  if (step.checkpoint) await checkpoint(job, step.escalateAfter)
+  if (step.checkpoint) await checkpoint(job)
   sessions.close()
   await supervisor.stop("fast", step.escalateAfter, signal)
 }
 
-async function checkpoint({ sessions, settings, signal }: Job, most: Millis): Promise<void> {
+const checkpointTime = 60_000
+async function checkpoint({ sessions, settings, signal }: Job): Promise<void> {
   try {
     const session = await sessions.own(signal)
-    await session.run("checkpoint", signal, millis(Math.max(most, settings.requestTimeout)))
+    await session.run(
+      "checkpoint",
+      signal,
+      millis(Math.max(checkpointTime, settings.requestTimeout)),
+    )
   } catch {
     // Otherwise: it was an attempt, the stop itself writes the checkpoint that counts.
     signal.throwIfAborted()

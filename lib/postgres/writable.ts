@@ -4,8 +4,8 @@
  * asks. So a page is written beside its data, made durable and removed again.
  *
  * The name is one that PostgreSQL takes for its own temporary files: base backups and pg_rewind
- * leave it out. A disk that hangs answers nothing here either; that is not this file's to judge, and
- * nobody is kept waiting for it.
+ * leave it out. A disk that hangs answers nothing here either; that is not judged here, and nobody
+ * is kept waiting for it.
  */
 import { type FileHandle, open, rm } from "node:fs/promises"
 import { join } from "node:path"

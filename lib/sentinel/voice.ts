@@ -104,7 +104,7 @@ function another(last: Voice, info: KeeperInfo, scene: Scene): Voice {
   const present = known(info, scene)
   // it was there first, and it is not dead: the one that took its place is the second
   if (last.former === boot || (present === boot && last.heard))
-    return words > 1 || silent ? restored(believe, last, mono) : wait
+    return words > 1 || silent ? restored(believe, wait, mono) : wait
   if (silent || present === boot) return { ...believe, refused: "" }
   return mayBelieve(wait, info, scene) ? believe : wait
 }
@@ -146,8 +146,13 @@ const isPrimary = ({ postgresState }: KeeperInfo, { data }: Scene): boolean =>
 const isSame = (before: Rival | null, now: Rival): boolean =>
   before?.boot === now.boot && before.answered
 
+/**
+ * Back to the run that was there first. The other one is a second keeper only when both were heard
+ * in turns; else it ended, and the leader was told of its successor before we were.
+ */
 function restored(believe: Voice, last: Voice, mono: Millis): Voice {
   const boot = last.info.bootUUID
+  if (last.rival?.answered !== true) return { ...believe, former: "", refused: "", rival: null }
   const rival: Rival = { boot, infoUID: last.infoUID, at: mono, words: 2, answered: true }
   return { ...believe, former: "", refused: boot, rival }
 }

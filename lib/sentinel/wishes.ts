@@ -12,6 +12,7 @@ import type { Nonce } from "#model/ids.ts"
 import { capabilities } from "#model/info.ts"
 import { type Wishes, pauseOf } from "#model/wish.ts"
 import type { DBFact } from "./facts.ts"
+import { isCopying } from "./memory.ts"
 import { type Reducer, type Round, withDB, withKeeper, withoutDB } from "./round.ts"
 import { newStandby } from "./standbys.ts"
 
@@ -43,7 +44,8 @@ export const reclone =
       if (why !== null) {
         round.say("reclone.refused", { nonce: wish.nonce, keeper: keeper.uid, why })
         next = withoutReclone(next, keeper)
-      } else if (!isAwaited(next, keeper, primary)) next = replace(next, round, keeper)
+      } else if (!isAwaited(next, keeper, primary) && !isUnderWay(next))
+        next = replace(next, round, keeper)
     }
     return next
   }
@@ -80,6 +82,10 @@ function isAwaited(data: ClusterData, keeper: Keeper, primary: DBFact): boolean 
     )
   )
 }
+
+/** One after the other: each copy in the making is one that nobody can be promoted with. */
+const isUnderWay = (data: ClusterData): boolean =>
+  [...data.dbs.values()].some((db) => db.spec.freshCopy !== "" && isCopying(db))
 
 function replace(data: ClusterData, round: Round, keeper: Keeper): ClusterData {
   const old = dbOfKeeper(data, keeper.uid)

@@ -80,6 +80,21 @@ test("D-49 a lowered maxStandbys leaves room for every slot that is there", () =
   expect(slots).toBeGreaterThanOrEqual(s.standbys().length)
 })
 
+test("D-46 a restart for a parameter is no failover, even to a standby whose old connection is dead", () => {
+  using s = story({ keepers: 2, spec: { automaticPgRestart: true } })
+  s.rest()
+  const primary = s.primary()
+  // its machine is back at once, but the primary still holds its slot for the dead connection
+  s.powerOff(s.standby())
+  s.powerOn(s.standby())
+  s.run(10)
+  s.told()
+  s.update({ pgParameters: new Map([["max_connections", "300"]]) })
+  s.rest()
+  expect([s.primary(), s.told().filter((line) => line.includes("primary."))]).toEqual([primary, []])
+  expect(s.postgres(primary).settings.all.get("max_connections")).toBe("300")
+})
+
 test("removekeeper takes a dead standby out, and the primary's keeper is refused", () => {
   using s = story({ keepers: 3 })
   s.rest()

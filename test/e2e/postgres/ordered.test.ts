@@ -46,6 +46,14 @@ if (asPostgres(import.meta.path)) {
     show(common, wanting(a, b, "25", 3))
     await until("both run with less", () => both("25"), 40_000)
     expect(restarts()).toEqual([second, me, me, second])
+    // found stopped, the standby is promoted with less than its WAL demands: it recovers first
+    const less = wanting(a, b, "20", 4)
+    show(common, { ...less, dbs: new Map() })
+    const down = async () => [(await a.observe()).server.kind, (await b.observe()).server.kind]
+    await until("both are stopped", async () => (await down()).join() === "down,down", 30_000)
+    show(common, promoted(less))
+    await until("it runs with less", async () => (await connectionsOf(b)) === "20", 40_000)
+    expect((await b.observe()).server).toMatchObject({ kind: "up", inRecovery: false })
     expect(common.events.map(({ event }) => event.code)).not.toContain("start.failed")
     await two.stop()
     await one.stop()
@@ -85,6 +93,16 @@ function wanting(a: Keeper, b: Keeper, connections: string, gen: number): Cluste
     return [uid, { ...known, status: { ...known.status, bootUUID: boot } }] as const
   })
   return { ...made, keepers: new Map(keepers) }
+}
+
+/** The second as the primary, and the first gone. */
+function promoted(data: ClusterData): ClusterData {
+  const follower = data.dbs.get(dbUID("db2"))
+  if (follower === undefined) throw new Error("db2")
+  const { followConfig: _, ...spec } = follower.spec
+  const top = { ...follower, spec: { ...spec, role: "master" as const } }
+  const status = { ...data.cluster.status, master: top.uid }
+  return { ...data, cluster: { ...data.cluster, status }, dbs: new Map([[top.uid, top]]) }
 }
 
 const row = v.object({ v: v.string() })

@@ -202,7 +202,7 @@ function suite({ major, programs }: TestedServer): void {
             const there = await rowsAt(port)
             return [...rows].every((id) => there.has(id))
           })
-          // a lowered limit arrives late, by a restart of its own; it must not fall into what follows
+          // a lowered limit comes late, by a restart of its own, which belongs here
           const shown = async () => (await askOne(port, "show max_connections")) === limit
           await until("the limit itself", shown, 40_000)
         }

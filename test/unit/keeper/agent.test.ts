@@ -303,6 +303,16 @@ describe("runKeeper()", () => {
     expect(world.steps.filter((kind) => kind === "clone")).toEqual(["clone"])
     expect(codes(world)).not.toContain("step.aborted")
   })
+  test("does not give a copy up for a moment without cluster data", async () => {
+    const empty = { ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }
+    await using world = keeper(empty, resync)
+    world.slow = "clone"
+    await world.until(() => world.steps.includes("clone"), "clone begun")
+    world.view = null
+    await rounds(world, 3)
+    expect(codes(world)).toContain("view.absent")
+    expect(codes(world)).not.toContain("step.aborted")
+  })
   test("does not give a copy up because its source was silent for a moment", async () => {
     const empty = { ...stoppedPrimary, db: { ...old, uid: dbUID("db0") }, data: null }
     await using world = keeper(empty, resync)

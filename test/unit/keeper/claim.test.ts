@@ -51,6 +51,20 @@ describe("claim()", () => {
     ).toBe("watched taken taken taken mine")
     expect(looks([a, a, a, a], own, 5_000)).toBe("watched watched watched mine")
   })
+  test("D-16 silence counts only while the store could be read (W6)", () => {
+    const [a, b] = [published("a"), published("b")]
+    // one look, then nothing can be read for a minute, by nobody
+    let state = claim(claim(open, a, own, millis(0)), a, own, millis(60_000))
+    expect(state.kind).toBe("watched")
+    state = claim(state, b, own, millis(61_000))
+    expect(state.kind).toBe("taken")
+    // nor is it waited for ever: each look counts for something
+    for (let i = 1; state.kind === "taken"; i++) {
+      expect(i).toBeLessThan(4)
+      state = claim(state, b, own, millis(61_000 + i * 60_000))
+    }
+    expect(state.kind).toBe("mine")
+  })
   test("D-16 takes it over when the other's info is gone", () => {
     expect(looks([published("a"), published("b"), undefined])).toBe("watched taken mine")
   })
@@ -62,7 +76,8 @@ describe("claim()", () => {
     expect(looks([published("a", "", "boot-0")], { ...own, db: dbUID("") })).toBe("watched")
   })
   test("D-16 is not taken for an earlier life once it was seen to live", () => {
-    const copied = { kind: "taken", last: infoUID("a"), since: millis(0) } as const
+    const watch = { last: infoUID("a"), looked: millis(0), quiet: millis(0) }
+    const copied = { kind: "taken", ...watch } as const
     expect(claim(copied, published("b", "db1"), own, millis(1_000)).kind).toBe("taken")
   })
 })

@@ -170,6 +170,14 @@ describe("slots", () => {
       conf(settle(disk, primaryView(own)).machine).get("max_slot_wal_keep_size")
     expect(kept({})).toBe("50GB")
     expect(kept(parameters({ max_slot_wal_keep_size: "-1" }))).toBe("-1")
+    // a file system that names no size, and one that names 8 EiB: PostgreSQL starts with both
+    for (const [diskBytes, value] of [
+      [0, undefined],
+      [2 ** 63, "1048576GB"],
+    ] as const) {
+      const { machine } = settle({ ...stopped, diskBytes }, primaryView())
+      expect(conf(machine).get("max_slot_wal_keep_size")).toBe(value as string)
+    }
     const old = settle({ ...disk, binary: 12, data: null }, primaryView({ initMode: "new" }))
     expect(conf(old.machine).has("max_slot_wal_keep_size")).toBeFalse()
   })
@@ -280,6 +288,12 @@ describe("roles", () => {
         expect(machine.server.conf.get("listen_addresses")).toBe("")
         expect(machine.server.conf.get("unix_socket_permissions")).toBe("0700")
       }
+  })
+  test("D-53 a standby that is to be promoted and refuses it is not restarted over and over", () => {
+    const refusing = { ...upStandby, db: state("db1"), refusing: true }
+    const done = settle(refusing, primaryView())
+    expect(done.plan.blocked?.resolve).toContain("the password that the former primary has")
+    expect(kinds(done)).toEqual([])
   })
   test("D-53 a standby that refuses it says what helps", () => {
     const done = settle({ ...upStandby, refusing: true }, standbyView())

@@ -4,6 +4,7 @@
  */
 import { describe, expect, test } from "bun:test"
 import { millis } from "#base/brand.ts"
+import { duration } from "#base/duration.ts"
 import { lsn } from "#base/lsn.ts"
 import { emptyMemory } from "#keeper/memory.ts"
 import { plan } from "#keeper/plan.ts"
@@ -101,6 +102,29 @@ describe("what needs a restart", () => {
     // pending from before, and another file is to be loaded first
     const pending = { ...up, server: up.server && { ...up.server, restartNeeded: true } }
     expect(kinds(settle(pending, seen))[0]).toBe("write-config")
+  })
+  test("D-46 a dead connection does not hold the primary's restart up for failInterval", () => {
+    const spec = { automaticPgRestart: true, failInterval: duration(8_000) }
+    const more = parameters({ max_connections: "300" })
+    const stops = (machine: Machine, seen: ClusterData): readonly number[] =>
+      settle(machine, seen).points.flatMap(({ step }) =>
+        step.kind === "stop" ? [step.escalateAfter] : [],
+      )
+    expect(stops(up, view({ spec, dbs: [db("db1", more)] }))).toEqual([4_000])
+    const follows = db("db1", { ...followsOther, ...more })
+    const standby = view({ spec, master: "db2", dbs: [follows, other()] })
+    expect(stops(upStandby, standby)).toEqual([60_000]) // nobody is deposed for its absence
+  })
+  test("D-46 a restart that has to wait for another step is not forgotten", () => {
+    const seen = view({
+      spec: { automaticPgRestart: true },
+      dbs: [db("db1", { ...parameters({ max_connections: "50" }), followers: [dbUID("db2")] })],
+    })
+    const run = settle(up, seen)
+    const order = kinds(run).filter((kind) => ["create-slot", "stop"].includes(kind))
+    expect(order).toEqual(["create-slot", "stop"])
+    expect(conf(run.machine).get("max_connections")).toBe("50")
+    expect(run.machine.server?.restartNeeded).toBe(false)
   })
   test("D-46 a configuration that comes back is restarted for again", () => {
     const asking = (value: string): ClusterData =>
@@ -237,6 +261,15 @@ describe("automaticPgRestart", () => {
     const after = settle({ ...before.machine, floors: new Map([["max_connections", 50]]) }, seen)
     expect(conf(after.machine).get("max_connections")).toBe("50")
     expect(kinds(after)).toEqual(["write-config", "reload", "stop", "start", "wait-ready"])
+  })
+  test("D-46 what is to be promoted comes up in recovery first, with what its WAL demands", () => {
+    const high = { ...stoppedStandby, floors: new Map([["max_connections", 200]]) }
+    const seen = primaryView(parameters({ max_connections: "50" }))
+    const run = settle(high, seen)
+    const promoting = run.points.find(({ step }) => step.kind === "promote")
+    expect(promoting?.machine.server?.conf.get("max_connections")).toBe("200")
+    // and once it is the primary, the specification counts
+    expect(run.machine.data?.files?.conf).toContain("max_connections = '50'")
   })
   test("D-46 a standby starts with what the WAL demands, whatever its file and the specification say", () => {
     const machine = { ...stoppedStandby, floors: new Map([["max_worker_processes", 32]]) }

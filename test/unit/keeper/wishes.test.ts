@@ -5,7 +5,8 @@
 import { describe, expect, test } from "bun:test"
 import { millis, type Time } from "#base/brand.ts"
 import { lsn } from "#base/lsn.ts"
-import { emptyMemory } from "#keeper/memory.ts"
+import { emptyMemory, failed } from "#keeper/memory.ts"
+import { stop } from "#keeper/outline.ts"
 import { plan } from "#keeper/plan.ts"
 import type { ClusterData, KeeperStatus } from "#model/cluster.ts"
 import { type Nonce, bootUUID, dbUID, generation, nonce } from "#model/ids.ts"
@@ -94,6 +95,22 @@ describe("a wish to restart", () => {
     const run = settle({ ...promoting, db: state("db1") }, seen)
     const order = kinds(run)
     expect(order.indexOf("promote")).toBeLessThan(order.indexOf("stop"))
+    expect(run.machine.handled).toEqual([nonce("n1")])
+  })
+
+  test("that cannot be noted as done keeps PostgreSQL neither down nor restarting", () => {
+    let fails = 6
+    const run = settle(running, wishing(primaryView, { restart: wish("n1") }), {
+      failing: ({ kind }) => kind === "save-handled" && fails-- > 0,
+    })
+    const order = withoutLooks(run).filter((kind) => kind !== "wait-ready")
+    const three = Array.from({ length: 3 }, () => "save-handled")
+    expect(order).toEqual([
+      ...["stop", ...three, "start"],
+      // up again, and it is done once it can be noted
+      ...[...three, "save-handled"],
+      ...["stop", "save-handled", "start"],
+    ])
     expect(run.machine.handled).toEqual([nonce("n1")])
   })
 
@@ -197,12 +214,43 @@ describe("a paused keeper", () => {
     }
   })
 
+  test("starts PostgreSQL again whose stop it began, even if it did not see it end", () => {
+    const up = settle(running, primaryView)
+    const tried = failed(up.plan.memory, stop("an operator asked for a restart", true), millis(1))
+    const run = settle(ended(up.machine), pausing(primaryView), { memory: tried })
+    expect(run.machine.server?.ready).toBe(true)
+  })
+
   test("keeps to what it began: a long step is not given up because of a pause", () => {
     const seen = wishing(primaryView, { restart: wish("n1") })
     const local = observe(running)
     const memory = { ...settle(running, primaryView).plan.memory, working: "stop" } as const
     const made = plan({ view: pausing(seen), local, settings }, memory, millis(5_000))
     expect(made.steps[0]?.kind).toBe("stop")
+  })
+
+  test("finishes a temporary start, also one that an earlier process began: it keeps clients out", () => {
+    const run = settle({ ...running, refusing: true }, primaryView)
+    const within = run.points.filter(
+      ({ machine }) => machine.server?.conf.get("stolon.revision") === "temporary",
+    )
+    expect(within.length).toBeGreaterThan(0)
+    for (const { machine, memory } of within)
+      for (const known of [memory, emptyMemory]) {
+        const after = settle(machine, pausing(primaryView), { memory: known })
+        expect(after.plan.blocked).toBeNull()
+        expect(after.machine.server?.conf.get("listen_addresses")).not.toBe("")
+        expect(after.machine.refusing).toBe(false)
+      }
+  })
+
+  test("does not restart a PostgreSQL that was running when it came for the sake of roles", () => {
+    const found = { ...running, refusing: true }
+    const run = settle(found, pausing(primaryView))
+    expect(kinds(run)).toEqual([])
+    expect(run.plan.blocked?.why).toContain("not done: restart")
+    const after = settle(run.machine, primaryView, { memory: run.plan.memory })
+    expect(after.machine.refusing).toBe(false)
   })
 
   test("obeys the handshake of its own start", () => {

@@ -15,6 +15,7 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { removeUnusedTablespaces } from "#postgres/directories.ts"
 import { type Places, placesBelow } from "#postgres/settings.ts"
 import { moveAside, moveIn, removeTree, settleMove } from "#postgres/tree.ts"
 
@@ -100,4 +101,15 @@ test("a mount point keeps its place: the content moves out, and the copy's conte
     left: ["postgres", "postgres.aside-1"],
     removed: [],
   })
+})
+
+test("a tablespace of ours stays while a link names it, also by where it was mounted before", async () => {
+  using temp = root()
+  const { places } = temp
+  for (const name of ["here", "before", "nobodys"]) fill(join(places.tablespaces, name), name)
+  mkdirSync(join(places.data, "pg_tblspc"), { recursive: true })
+  symlinkSync(join(places.tablespaces, "here"), join(places.data, "pg_tblspc", "16385"))
+  symlinkSync("/mnt/old/tablespaces/before", join(places.data, "pg_tblspc", "16386"))
+  await removeUnusedTablespaces(places, never)
+  expect(readdirSync(places.tablespaces).toSorted()).toEqual(["before", "here"])
 })

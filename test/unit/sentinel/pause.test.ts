@@ -214,6 +214,18 @@ test("reclone() is refused for the primary, and while the primary is ill it wait
   expect(w.uid(standby)).toBe(before)
 })
 
+test("reclone() of two standbys makes one copy after the other", () => {
+  const w = three()
+  const both = ["k1", "k2", "k3"].filter((uid) => uid !== w.primary())
+  const [first = "", second = ""] = both
+  const before = both.map((uid) => w.uid(uid))
+  for (const uid of both) reclone(w, uid, true).set(uid, { stuckAt: 0 })
+  w.ticks(5)
+  expect([w.uid(first) === before[0], w.uid(second) === before[1]]).toEqual([false, true])
+  w.set(first, { stuckAt: null }).ticks(5)
+  expect(w.uid(second)).not.toBe(before[1] as never)
+})
+
 test("reclone() never takes the copy that commits wait for: another gets its place first", () => {
   const w = world({ synchronousReplication: true }).keeper("k1", "k2", "k3").proxy("p1").settled()
   const sync = (): readonly string[] =>

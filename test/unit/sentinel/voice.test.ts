@@ -1,6 +1,6 @@
 /** Two keepers under one uid (D-16): a running primary never notices. */
 import { describe, expect, test } from "bun:test"
-import type { KeeperUID } from "#model/ids.ts"
+import type { BootUUID, KeeperUID } from "#model/ids.ts"
 import { emptyMemory } from "#sentinel/memory.ts"
 import { type World, world } from "./world.ts"
 
@@ -106,6 +106,18 @@ describe("a keeper that was restarted", () => {
     w.set("k1", { boot: "boot-k1" }).tick(100)
     w.set("k1", { boot: "again" }).ticks(5)
     expect(boot(w, "k1")).toBe("again")
+    expect(codes(w)).not.toContain("keeper.duplicate")
+  })
+  test("is not called a double by a sentinel that the leader was ahead of", () => {
+    const w = three()
+    // the leader heard the new run first, and put it into the view
+    const keeper = w.data.keepers.get("k2" as KeeperUID)!
+    const known = { ...keeper, status: { ...keeper.status, bootUUID: "again" as BootUUID } }
+    w.data = { ...w.data, keepers: new Map(w.data.keepers).set(keeper.uid, known) }
+    w.set("k2", { boot: "again" })
+    for (let i = 0; i < 4; i++) w.tick(500, false)
+    w.ticks(4, 500) // now it leads itself
+    expect(boot(w, "k2")).toBe("again")
     expect(codes(w)).not.toContain("keeper.duplicate")
   })
   test("keeps its role when it is back within failInterval, on another port (T11)", () => {
