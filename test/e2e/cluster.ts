@@ -179,12 +179,15 @@ async function isSettled(store: Store, nodes: readonly Node[]): Promise<Facts> {
   const missing = now.waiting.map(({ text }) => text)
   if (now.primary === null || !now.primary.gateOpen) missing.push("an open gate")
   const top = now.members.find((member) => member.role === "primary")?.timeline
-  for (const { uid } of started) {
+  for (const node of started) {
+    const { uid } = node
     const member = now.members.find(({ keeper }) => keeper === uid)
     if (member === undefined) missing.push(`${uid} to be taken in`)
     else if (!member.reporting) missing.push(`${uid} to report`)
-    else if (member.role !== "none" && member.timeline !== top)
-      missing.push(`${uid} to reach timeline ${top}`)
+    else if (member.role === "none") continue
+    else if (member.timeline !== top) missing.push(`${uid} to reach timeline ${top}`)
+    // what it published before it was killed is believed for a while
+    else if (node.postmaster() === null) missing.push(`${uid} to run PostgreSQL`)
   }
   if (missing.length > 0) throw new Error(missing.join("; "))
   return now

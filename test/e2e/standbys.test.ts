@@ -28,6 +28,13 @@ const standbys = (cluster: Cluster, count: number): Promise<string[]> =>
     60_000,
   )
 
+const synchronous = (cluster: Cluster): Promise<string> =>
+  until(
+    "a synchronous standby",
+    async () => (await withRole(cluster, "synchronous standby"))[0] ?? null,
+    60_000,
+  )
+
 scenario("T7 failkeeper moves the primary's role at once, and no row is lost", async (cluster) => {
   const old = await cluster.primary()
   await cluster.ctl("failkeeper", old.uid)
@@ -77,26 +84,12 @@ scenario(
     const sync = { synchronousReplication: true, minSynchronousStandbys: 0 }
     await cluster.ctl("update", "--patch", JSON.stringify({ ...sync, maxStandbysPerSender: 2 }))
     const primary = await cluster.primary()
-    await until(
-      "a synchronous standby",
-      async () => {
-        const [one] = await withRole(cluster, "synchronous standby")
-        return one ?? null
-      },
-      60_000,
-    )
+    await synchronous(cluster)
     const others = cluster.nodes.filter(({ uid }) => uid !== primary.uid)
     for (const node of others) await node.killAll()
     await writer.resumes()
     expect(await cluster.ctl("status")).toContain("no synchronous standby")
     for (const node of others) node.start()
-    await until(
-      "a synchronous standby again",
-      async () => {
-        const [one] = await withRole(cluster, "synchronous standby")
-        return one ?? null
-      },
-      60_000,
-    )
+    await synchronous(cluster)
   },
 )

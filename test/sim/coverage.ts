@@ -27,6 +27,7 @@ export function merge(into: Map<string, number>, from: Iterable<readonly [string
 export const unreachable: Readonly<Record<string, string>> = {
   "event agent.failed": "an error that no round expects is a bug: a run in which it is said fails",
   "event invariant.broken": "a decision against its own rules, likewise",
+  "event keeper.duplicate": "no fault starts two keepers with one uid; test/stories has it",
   "event failover.requested": "no component says it",
   "event postgres.unwritable": "the model's disks are never full: test/unit/postgres",
   "event role.changed": "the real adapter says it; the model has no passwords: test/e2e",

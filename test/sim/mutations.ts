@@ -58,7 +58,8 @@ export const mutations: Readonly<Record<string, Mutation>> = {
     file: "lib/sentinel/candidates.ts",
     find: 'if (fact.keeper.keeper?.status.canBeMaster === false) return "its keeper may not be master"',
     put: "",
-    breaks: ["W2 may be master"],
+    // the primary that it makes may be left alone with a keeper that may not be synchronous
+    breaks: ["W2 may be master", "P5 nothing sticks"],
     focus: ["otherFlags", "killMachine"],
   },
   /** D-21: what is missing is counted without looking at the sign. */
