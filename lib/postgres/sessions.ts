@@ -13,7 +13,7 @@ import * as v from "valibot"
 import type { Clock } from "#port/clock.ts"
 import { readIfPresent } from "#system/files.ts"
 import { newSession, type Session, type Target } from "./session.ts"
-import { type Account, passwordOf, type Places, type PostgresSettings } from "./settings.ts"
+import { type Account, codeOf, passwordOf, type Places, type PostgresSettings } from "./settings.ts"
 
 export interface SqlSession extends Session {
   /** The server's process for it. */
@@ -109,6 +109,18 @@ export async function openSql(
   }
 }
 
+const tooManyConnections = "53300"
+
+/**
+ * Clients that are superusers take even the reserved connections, hung commits for as long as they
+ * hang (D-81). A replication connection to a database counts among the WAL senders instead, and
+ * takes SQL.
+ */
+const spared = (target: Target): Target => ({
+  ...target,
+  parameters: { ...target.parameters, replication: "database" },
+})
+
 /** PostgreSQL is not at the point where it takes connections. */
 export class StartingError extends Error {
   override readonly name = "StartingError"
@@ -158,7 +170,12 @@ export function openSessions(
     const mine = era
     socket = await socketOf(settings, data)
     const target = localTarget(socket, superuser, "postgres")
-    const session = await openSql(target, clock, requestTimeout, signal, onClose)
+    const session = await openSql(target, clock, requestTimeout, signal, onClose).catch(
+      async (error: unknown) => {
+        if (codeOf(error) !== tooManyConnections) throw error
+        return await openSql(spared(target), clock, requestTimeout, signal, onClose)
+      },
+    )
     if (mine === era) revision = session.revision
     return session
   }
