@@ -14,11 +14,11 @@ import type { Spec } from "#model/spec.ts"
 import { generator } from "#base/random.ts"
 import { overwriting, removal } from "#ctl/confirmation.ts"
 import { type Manner, broken, newCluster, parseSpec, withRecommended } from "#ctl/spec.ts"
-import type { Expected, Store } from "#port/store.ts"
+import type { Store } from "#port/store.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
 import { isDryRun, showChange } from "./ctl-dry-run.ts"
-import { Failure, replaceable, session } from "./ctl-session.ts"
+import { Failure, type Replaceable, replaceable, session } from "./ctl-session.ts"
 import { confirm, readText } from "./ctl-terminal.ts"
 import { print, warn } from "./front.ts"
 
@@ -50,7 +50,7 @@ export const main = (invocation: Invocation): Promise<number> =>
     await print(`${old.isThere ? removal : ""}${overwriting}`)
     if (!yes && !(await confirm(go))) return 0
     const spec = early ?? initialSpec(text, it.manner)
-    await put(await it.store(), newData(spec), old.expected, it.signal)
+    await put(await it.store(), newData(spec), old, it.signal)
     return 0
   })
 
@@ -67,15 +67,29 @@ function initialSpec(text: string | null, manner: Manner): Spec {
   return spec
 }
 
-/** Writes a whole new document. Its random uid tells our own write after a lost answer. */
+const triesMax = 10
+
+/**
+ * Writes a whole new document. Its random uid tells our own write after a lost answer. A living
+ * leader writes the cluster that was asked about all the time: that is no other cluster, so it is
+ * tried again over its latest state.
+ */
 async function put(
   store: Store,
   data: ClusterData,
-  expected: Expected,
+  old: Pick<Replaceable, "cluster" | "expected">,
   signal: AbortSignal,
+  tries = triesMax,
 ): Promise<void> {
-  const result = await store.write(data, expected, null, signal)
+  const result = await store.write(data, old.expected, null, signal)
   if (result.kind === "written") return
+  if (result.kind === "conflict" && old.cluster !== null && tries > 1) {
+    const now = await store.read(signal)
+    if (now.kind === "found" && now.data.cluster.uid === old.cluster) {
+      const expected = { kind: "version", version: now.version } as const
+      return await put(store, data, { ...old, expected }, signal, tries - 1)
+    }
+  }
   if (result.kind === "conflict")
     throw new Failure(
       "somebody else changed the cluster data meanwhile; nothing was written; look, then try again",

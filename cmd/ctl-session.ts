@@ -3,6 +3,7 @@
  * failures told in one place, in the words of the dialect. A failure here is for a person to read:
  * it says what was being done, to what, and why it did not work.
  */
+import type { ClusterUID } from "#model/ids.ts"
 import { stat } from "node:fs/promises"
 import type { Command, Dialect, Flags, Values } from "#cli/flag.ts"
 import type { Invocation } from "#cli/invocation.ts"
@@ -151,6 +152,8 @@ export async function current<F extends Flags>(it: Session<F>): Promise<Current>
 
 /** What stands where a whole new document shall be written. */
 export interface Replaceable {
+  /** The cluster that is there; null when there is none, or nobody can read it. */
+  readonly cluster: ClusterUID | null
   readonly isThere: boolean
   /** Why what is there cannot be read; null: it can, or nothing is there. */
   readonly unreadable: string | null
@@ -170,15 +173,21 @@ export async function replaceable<F extends Flags>(it: Session<F>): Promise<Repl
       reading.version === null ? { kind: "absent" } : { kind: "version", version: reading.version }
     return {
       isThere: reading.kind === "found",
+      cluster: reading.kind === "found" ? reading.data.cluster.uid : null,
       unreadable: null,
       expected: go ? { kind: "anything" } : exact,
     }
   } catch (error) {
     if (error instanceof GoRefusal && error.decodes)
-      return { isThere: true, unreadable: null, expected: { kind: "anything" } }
+      return { isThere: true, cluster: null, unreadable: null, expected: { kind: "anything" } }
     const broken = error instanceof StoreError && ["malformed", "format"].includes(error.code)
     if (go || !broken) throw error
-    return { isThere: true, unreadable: error.message, expected: { kind: "anything" } }
+    return {
+      isThere: true,
+      cluster: null,
+      unreadable: error.message,
+      expected: { kind: "anything" },
+    }
   }
 }
 
