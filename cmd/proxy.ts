@@ -85,6 +85,7 @@ const relayOptions = (values: ProxyValues) => ({
     count: values.tcpKeepaliveCount,
     interval: values.tcpKeepaliveInterval,
   },
+  hold: { timeout: millis(0), max: 0 },
 })
 
 const address = ({ listenAddress, port }: ProxyValues): string =>

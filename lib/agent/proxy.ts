@@ -133,7 +133,7 @@ function say(proxy: Proxy, events: readonly Event[]): void {
 
 async function close(proxy: Proxy): Promise<void> {
   proxy.destination = null
-  await proxy.relay.apply({ kind: "closed" })
+  await proxy.relay.apply({ kind: "wait", drain: null })
 }
 
 async function check(proxy: Proxy): Promise<void> {

@@ -11,7 +11,7 @@ import { toMillis } from "#base/duration.ts"
 import { generator } from "#base/random.ts"
 import { type ClusterData, newClusterData } from "#model/cluster.ts"
 import { type Event, event } from "#model/events.ts"
-import { type Nonce, type SentinelUID, newCluster } from "#model/ids.ts"
+import { type Nonce, type SentinelUID, infoUID, newCluster } from "#model/ids.ts"
 import { capabilities } from "#model/info.ts"
 import { type Spec, defaults, withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
@@ -138,7 +138,13 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
   async function publish(signal: AbortSignal): Promise<void> {
     const { mono } = clock.now()
     if (published !== null && mono - published < sleepInterval) return
-    const info = { UID: options.uid, capabilities: [capabilities.pause] }
+    const info = {
+      UID: options.uid,
+      infoUID: infoUID(chance.uid()),
+      capabilities: [capabilities.pause],
+      peerAddress: "",
+      evidence: [],
+    }
     await store.publish({ kind: "sentinel", info }, infoTtl(sleepInterval), signal)
     published = mono
   }

@@ -8,7 +8,7 @@
  */
 import { lsn } from "#base/lsn.ts"
 import type { DB } from "#model/cluster.ts"
-import { type DBUID, type InfoUID, generation } from "#model/ids.ts"
+import { type DBUID, type InfoUID, epoch, generation } from "#model/ids.ts"
 import { type KeeperInfo, type PostgresState, capabilities } from "#model/info.ts"
 import type { Local, Server } from "#model/local.ts"
 import type { Desired } from "./desire.ts"
@@ -43,6 +43,8 @@ export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null 
     canBeSynchronousReplica: settings.canBeSynchronousReplica,
     capabilities: [capabilities.certificate, capabilities.obeysMaster, capabilities.wishes],
     handled: local.handled,
+    peerAddress: "",
+    evidence: "",
     ...(local.certificate === null ? {} : { certificate: local.certificate }),
   }
 }
@@ -72,6 +74,7 @@ function postgresState(report: Report): PostgresState {
     work,
     pendingRestart: false,
     walSegmentSize: 0,
+    detached: epoch(""),
   }
   // while the data is not this DB's, what runs here says nothing about it
   const usable = uid === local.db.uid && !local.db.initializing && local.mark === null

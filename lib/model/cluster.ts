@@ -53,6 +53,30 @@ export const FailoverRequest = struct({
   keeper: omit(id<KeeperUID>(), "the keeper to promote; empty lets the leader choose"),
 })
 
+/**
+ * O3: who may be promoted. The primary acknowledges a set by its word, and prolongs its lease in a
+ * store outage only when every keeper of the set promises.
+ */
+export const Electable = struct({
+  word: omit(id<Nonce>(), "names this very set, new with every change"),
+  dbs: always(list(id<DBUID>())),
+})
+
+/** `ctl switchover`: a wish that the leader leads from phase to phase (protocol part 6). */
+export const Switchover = struct({
+  nonce: omit(id<Nonce>(), "names the request in events and in what `ctl` reports"),
+  keeper: omit(id<KeeperUID>(), "the keeper to promote; empty until the leader has chosen"),
+  drain: always(span, "how long begun transactions may take to end"),
+  phase: omit(word("asked", "checkpoint", "hold", "stop", "promote")),
+})
+
+/** What became of the last request of `ctl failover` and `ctl switchover`. */
+export const Answered = struct({
+  nonce: omit(id<Nonce>()),
+  done: omit(flag),
+  why: omit(text, "why it was refused or given up"),
+})
+
 export const ClusterStatus = struct(
   {
     currentGeneration: omit(count<Generation>()),
@@ -62,7 +86,14 @@ export const ClusterStatus = struct(
     // harmless
     primaryEpoch: omit(id<Epoch>(), "new with every promotion and reinstatement"),
     primaryRevoked: omit(flag, "W1: the primary may not acknowledge writes any more"),
-    electable: maybe(list(id<DBUID>()), "O3: DBs that may be promoted"),
+    electable: maybe(Electable, "O3; absent: no primary prolongs its lease by promises"),
+    detach: omit(flag, "L3: standbys end their WAL receivers, so that nobody confirms a commit"),
+    fencedBy: omit(
+      word("certificate", "lease", "standbys", "proxies"),
+      "what proved the end of the primary before this one (L3); proxies: no lease was there",
+    ),
+    switchover: maybe(Switchover),
+    answered: maybe(Answered),
     writer: omit(id<Nonce>(), "W5: marks the last write"),
     predecessor: omit(
       id<DBUID>(),
@@ -211,6 +242,9 @@ export const ClusterData = struct(
 export type ClusterData = Value<typeof ClusterData>
 export type Cluster = Value<typeof Cluster>
 export type ClusterStatus = Value<typeof ClusterStatus>
+export type Electable = Value<typeof Electable>
+export type Switchover = Value<typeof Switchover>
+export type Answered = Value<typeof Answered>
 export type FailoverRequest = Value<typeof FailoverRequest>
 export type Keeper = Value<typeof Keeper>
 export type KeeperStatus = Value<typeof KeeperStatus>

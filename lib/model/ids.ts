@@ -33,6 +33,7 @@ export const firstGeneration = generation(1)
 export const nextGeneration = (g: Generation): Generation => generation(g + 1)
 /** Go's "nobody". */
 export const noDB = dbUID("")
+export const epoch = (s: string): Epoch => s as Epoch
 export const nonce = (s: string): Nonce => s as Nonce
 
 export const newDB = (random: Random): DBUID => random.uid() as DBUID

@@ -17,11 +17,13 @@ import {
   nullableList,
   omit,
   position,
+  span,
   struct,
   text,
   uint,
+  word,
 } from "./codec.ts"
-import { BinaryVersion, TimelineHistory } from "./cluster.ts"
+import { BinaryVersion, Electable, TimelineHistory } from "./cluster.ts"
 import type {
   BootUUID,
   ClusterUID,
@@ -56,6 +58,25 @@ export const PostgresState = struct({
   pendingRestart: omit(flag, "a parameter waits for a restart"),
   /** Without it olderWalFile is read as if segments had 16 MiB, as Go reads it (D-39). */
   walSegmentSize: omit(uint(64), "bytes in a WAL segment; 0: not known, taken for 16 MiB"),
+  detached: omit(id<Epoch>(), "a standby that receives no WAL of this epoch any more (L3)"),
+})
+
+/** A primary here acknowledges nothing later than `lease` after a renewal began (L1). */
+export const Fencing = struct({ lease: always(span) })
+
+/** A promise that this keeper is bound by: it promotes nobody (O2). */
+export const Promised = struct({
+  epoch: omit(id<Epoch>()),
+  keeper: omit(id<KeeperUID>(), "to whom"),
+})
+
+/** What one sentinel found at the primary's doors (D2). */
+export const Found = struct({
+  keeper: omit(id<KeeperUID>()),
+  /** The keeper's last info before the look: what was found is about that run of it. */
+  infoUID: omit(id<InfoUID>()),
+  peer: omit(word("open", "refused", "silent")),
+  postgres: omit(word("open", "refused", "silent")),
 })
 
 /** PostgreSQL, primary in this epoch, is stopped for good (protocol part 1). */
@@ -79,10 +100,18 @@ export const KeeperInfo = struct({
   capabilities: omit(list(text)),
   certificate: maybe(Certificate),
   handled: omit(list(id<Nonce>()), "the last wishes fulfilled"),
+  peerAddress: omit(text, "host:port of its endpoint for peers; empty: none"),
+  evidence: omit(word("stopping", "failed"), "D2: what it says of its own PostgreSQL"),
+  fencing: maybe(Fencing, "L3: present when a primary here runs under a lease"),
+  electable: maybe(Electable, "O3: the set that this primary would ask for promises"),
+  promise: maybe(Promised),
 })
 export const SentinelInfo = struct({
   UID: omit(id<SentinelUID>()),
+  infoUID: omit(id<InfoUID>()),
   capabilities: omit(list(text)),
+  peerAddress: omit(text, "host:port of its endpoint for peers; empty: none"),
+  evidence: omit(list(Found)),
 })
 export const ProxyInfo = struct({
   infoUID: omit(id<InfoUID>()),
@@ -94,6 +123,9 @@ export const ProxyInfo = struct({
   listenAddress: omit(text, "where clients connect, for `status`"),
 })
 export type PostgresState = Value<typeof PostgresState>
+export type Fencing = Value<typeof Fencing>
+export type Promised = Value<typeof Promised>
+export type Found = Value<typeof Found>
 export type Certificate = Value<typeof Certificate>
 export type KeeperInfo = Value<typeof KeeperInfo>
 export type SentinelInfo = Value<typeof SentinelInfo>
@@ -117,6 +149,16 @@ export const capabilities = {
   wishes: "wishes",
   /** sentinel: deposes nobody in a paused cluster, and keeps the pause. */
   pause: "pause",
+  /** keeper: while `selfFencing` is on its primary runs under a lease, and `fencing` says so. */
+  lease: "lease",
+  /** keeper and sentinel: follow protocol part 4 on promises and the electable set. */
+  promise: "promise",
+  /** keeper: ends its WAL receiver when the view says `detach`, and reports it. */
+  detach: "detach",
+  /** sentinel: looks at the primary's doors and publishes what it found; may be unseated (D4). */
+  evidence: "evidence",
+  /** keeper: checkpoints when a switchover asks; proxy: lets begun transactions end. */
+  switchover: "switchover",
 } as const
 
 /** Everything published by the components of a cluster, keyed by the UID inside the value. */

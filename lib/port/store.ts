@@ -73,6 +73,12 @@ export interface Store extends AsyncDisposable {
   /** The UID of the present leader, null when there is none. */
   leader(signal: AbortSignal): Promise<SentinelUID | null>
   /**
+   * D4: takes the office from `uid` if it is the leader at this moment; a leader that comes later,
+   * also of the same name, is never hit (compared by what made the office, as etcd's create
+   * revision). False when it was not the leader, or had gone meanwhile.
+   */
+  unseat(uid: SentinelUID, signal: AbortSignal): Promise<boolean>
+  /**
    * Stands for election and resolves when elected. Throws `StoreError` when the campaign cannot go
    * on; the caller waits and stands again.
    */

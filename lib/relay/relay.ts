@@ -23,20 +23,30 @@ export interface TcpRelay extends Relay {
 const lingerDefault = millis(30_000)
 
 /**
- * A relay that does not listen yet and has the route `closed`. `lingerTimeout`: how long what is
+ * A relay that does not listen yet and has the route `wait`. `lingerTimeout`: how long what is
  * left for one side of a session is kept after the other is gone.
  */
 export function relay(options: RelayOptions, lingerTimeout: Millis = lingerDefault): TcpRelay {
   const live = new Set<Session>()
   const shared: Shared = {
-    counters: { accepted: 0, refused: 0, dialErrors: 0, bytesIn: 0, bytesOut: 0 },
+    counters: {
+      accepted: 0,
+      refused: 0,
+      dialErrors: 0,
+      bytesIn: 0,
+      bytesOut: 0,
+      heldTotal: 0,
+      holdTimeouts: 0,
+      drained: 0,
+      cut: 0,
+    },
     dialTimeout: options.dialTimeout,
     lingerTimeout,
     descriptorsMax: 0,
     attempt,
     onOver: (session) => live.delete(session),
   }
-  let route: Route = { kind: "closed" }
+  let route: Route = { kind: "wait", drain: null }
   let listener: Bun.TCPSocketListener<Side> | null = null
 
   const open = (client: Bun.Socket<Side>): void => {
@@ -44,7 +54,7 @@ export function relay(options: RelayOptions, lingerTimeout: Millis = lingerDefau
     // Refuse before descriptors run out: Bun does not see EMFILE and would spin on the listener
     // (measured, 1.4.5). The kernel gives the lowest free number, so the number itself says how
     // many are left.
-    if (route.kind === "closed" || descriptor(client) >= shared.descriptorsMax) {
+    if (route.kind === "wait" || descriptor(client) >= shared.descriptorsMax) {
       shared.counters.refused++
       client.close()
       return
@@ -87,10 +97,10 @@ export function relay(options: RelayOptions, lingerTimeout: Millis = lingerDefau
     get port() {
       return listener?.port ?? 0
     },
-    stats: (): RelayStats => ({ sessions: live.size, ...shared.counters }),
+    stats: (): RelayStats => ({ sessions: live.size, held: 0, ...shared.counters }),
     async [Symbol.asyncDispose]() {
       await unlisten()
-      await apply({ kind: "closed" })
+      await apply({ kind: "wait", drain: null })
     },
   }
 }
@@ -125,8 +135,8 @@ const descriptor = (socket: object): number =>
 
 function same(a: Route, b: Route): boolean {
   switch (a.kind) {
-    case "closed":
-      return b.kind === "closed"
+    case "wait":
+      return b.kind === "wait"
     case "forward":
       return b.kind === "forward" && a.host === b.host && a.port === b.port
     default:

@@ -17,6 +17,10 @@ export interface Counters {
   dialErrors: number
   bytesIn: number
   bytesOut: number
+  heldTotal: number
+  holdTimeouts: number
+  drained: number
+  cut: number
 }
 
 /** What all sessions of a relay have in common. */

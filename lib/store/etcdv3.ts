@@ -18,7 +18,16 @@ import { EtcdError } from "./etcd-errors.ts"
 import { poolOf } from "./etcd-pool.ts"
 import { publisherOf } from "./etcd-publish.ts"
 import { type Etcd, ask, grantLease, probeOf, renewLease, revokeLease } from "./etcd-requests.ts"
-import { comparesOf, created, entriesAt, getOp, listOp, putOp, standing } from "./etcd-text.ts"
+import {
+  comparesOf,
+  created,
+  entriesAt,
+  getOp,
+  listOp,
+  putOp,
+  standing,
+  deleteOp,
+} from "./etcd-text.ts"
 import { watchAll } from "./etcd-watch.ts"
 import { keysOf } from "./keys.ts"
 import type { KeyValue } from "./keyvalue.ts"
@@ -82,6 +91,17 @@ export function openEtcd(settings: StoreSettings, clock: Clock): KeyValue {
     async leader(prefix, signal) {
       const answer = await ask(etcd, `list ${prefix}`, { success: [listOp(prefix)] }, signal)
       return byAge(entriesAt(answer, 0))[0]?.value ?? null
+    },
+    async unseat(prefix, value, signal) {
+      const answer = await ask(etcd, `list ${prefix}`, { success: [listOp(prefix)] }, signal)
+      const first = byAge(entriesAt(answer, 0))[0]
+      if (first?.value !== value) return false
+      const { key } = first
+      const request = {
+        compare: [created(key, String(first.created))],
+        success: [deleteOp(key)],
+      }
+      return (await ask(etcd, `unseat ${key}`, request, signal)).succeeded
     },
     campaign: (prefix, value, signal) => campaign(polls, prefix, value, signal),
     async [Symbol.asyncDispose]() {

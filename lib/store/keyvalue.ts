@@ -51,6 +51,11 @@ export interface KeyValue extends AsyncDisposable {
   watch(prefixes: readonly string[], changed: () => void, signal: AbortSignal): Promise<void>
   /** The value of the first candidate below `prefix`. */
   leader(prefix: string, signal: AbortSignal): Promise<string | null>
+  /**
+   * Removes the first candidate's key if its value is `value`, compared by its create revision.
+   * False when another leads, or the key has gone meanwhile.
+   */
+  unseat(prefix: string, value: string, signal: AbortSignal): Promise<boolean>
   /** Stands for election below `prefix` and resolves when first. */
   campaign(prefix: string, value: string, signal: AbortSignal): Promise<Leadership>
 }

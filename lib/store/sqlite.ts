@@ -66,6 +66,13 @@ export async function openSqlite(
       const entries = await read((rows) => rows.below(prefix), signal)
       return byAge(entries)[0]?.value ?? null
     },
+    unseat: (prefix, value, signal) =>
+      access.change((rows) => {
+        const first = byAge(rows.below(prefix))[0]
+        if (first?.value !== value) return false
+        rows.drop(first.key)
+        return true
+      }, signal),
     campaign: (prefix, value, signal) => campaign(polls, prefix, value, signal),
     async [Symbol.asyncDispose]() {
       access.close()

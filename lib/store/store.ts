@@ -53,6 +53,7 @@ export function storeOver(
       const value = await kv.leader(keys.election, signal)
       return value === null ? null : sentinelUID(value)
     },
+    unseat: (uid, signal) => kv.unseat(keys.election, uid, signal),
     campaign: (uid, signal) => kv.campaign(keys.election, uid, signal),
     watch: (what, changed, signal) => kv.watch(watched(keys, what), changed, signal),
     [Symbol.asyncDispose]: () => kv[Symbol.asyncDispose](),

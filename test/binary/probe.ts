@@ -12,7 +12,7 @@ const say = (value: unknown): void => console.log(JSON.stringify(value))
 const never = new AbortController().signal
 
 async function store(): Promise<void> {
-  const [{ openStore }, { document }, { sentinelUID }, { millis }] = await Promise.all([
+  const [{ openStore }, { document }, { sentinelUID, infoUID }, { millis }] = await Promise.all([
     import("#store/open.ts"),
     import("#test/conformance/scene.ts"),
     import("#model/ids.ts"),
@@ -24,7 +24,10 @@ async function store(): Promise<void> {
     await using opened = await openStore(settings)
     const uid = sentinelUID("5e1f7e57")
     await opened.publish(
-      { kind: "sentinel", info: { UID: uid, capabilities: [] } },
+      {
+        kind: "sentinel",
+        info: { UID: uid, infoUID: infoUID("1"), capabilities: [], peerAddress: "", evidence: [] },
+      },
       millis(9000),
       never,
     )

@@ -2,6 +2,8 @@
  * A process that holds something in a store, to be killed or frozen by a test: started with one
  * JSON argument, it speaks in lines on stdout and obeys lines on stdin.
  */
+import { decode } from "#model/codec.ts"
+import { SentinelInfo } from "#model/info.ts"
 import { openKeyValue, openStore } from "#store/open.ts"
 import { millis } from "#base/brand.ts"
 import { sentinelUID } from "#model/ids.ts"
@@ -17,7 +19,7 @@ const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function publish(settings: StoreSettings, role: Role & { kind: "publish" }): Promise<void> {
   const store = await openStore(settings)
-  const info = { UID: sentinelUID(role.uid), capabilities: [] }
+  const info = { ...decode(SentinelInfo, "{}"), UID: sentinelUID(role.uid) }
   await store.publish({ kind: "sentinel", info }, millis(role.ttl), alive)
   say("published")
   await new Promise(() => setInterval(() => {}, 1000)) // until killed

@@ -14,7 +14,7 @@ import {
   proxyUID,
   sentinelUID,
 } from "#model/ids.ts"
-import { KeeperInfo, ProxyInfo } from "#model/info.ts"
+import { KeeperInfo, ProxyInfo, SentinelInfo } from "#model/info.ts"
 import { decode } from "#model/codec.ts"
 import { emptySpec } from "#model/spec.ts"
 import { generator } from "#base/random.ts"
@@ -121,7 +121,7 @@ export const proxy = (uid: string): Published => ({
 })
 export const sentinel = (uid: string): Published => ({
   kind: "sentinel",
-  info: { UID: sentinelUID(uid), capabilities: [] },
+  info: { ...decode(SentinelInfo, "{}"), UID: sentinelUID(uid) },
 })
 export const s = (uid: string): SentinelUID => sentinelUID(uid)
 export const k = (uid: string): KeeperUID => keeperUID(uid)

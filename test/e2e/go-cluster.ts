@@ -122,6 +122,7 @@ export async function goSide(endpoints: readonly string[]): Promise<GoSide> {
           port,
           dialTimeout: millis(5_000),
           keepalive: { idle: 0, interval: 0, count: 0 },
+          hold: { timeout: millis(0), max: 0 },
         })
         await runGoProxy({ ...ports, relay: carrier }, ports.chance.uid(), signal)
       }),

@@ -6,7 +6,7 @@ import { describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { Glob } from "bun"
 import { decodeClusterData, encodeClusterData } from "#model/cluster.ts"
-import type { DBUID, Epoch, Nonce } from "#model/ids.ts"
+import type { Epoch, Nonce } from "#model/ids.ts"
 import { duration } from "#base/duration.ts"
 import { type Shape, GoDecodeError, GoPanic, marshal, unmarshal } from "./codec.ts"
 import {
@@ -69,7 +69,7 @@ test("L6 a document of ours loses our words in Go's hands, and not a byte else",
         ...data.cluster.status,
         primaryEpoch: "0011223344" as Epoch, // brands of ids that only a test chooses
         primaryRevoked: true,
-        electable: [...data.dbs.keys()] satisfies DBUID[],
+        electable: { word: "77aabbcc" as Nonce, dbs: [...data.dbs.keys()] },
         writer: "99aabbcc" as Nonce,
       },
     },

@@ -61,13 +61,18 @@ export function createRelay(process: Process): SimRelay {
       dialErrors: 0,
       bytesIn: 0,
       bytesOut: 0,
+      held: 0,
+      heldTotal: 0,
+      holdTimeouts: 0,
+      drained: 0,
+      cut: 0,
     }),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
   const relay: SimRelay = {
     process,
     port,
-    route: { kind: "closed" },
+    route: { kind: "wait", drain: null },
     listening: false,
     connections: new Set(),
   }
@@ -79,7 +84,7 @@ export function createRelay(process: Process): SimRelay {
 }
 
 const sameRoute = (a: Route, b: Route): boolean =>
-  a.kind === "closed" || b.kind === "closed"
+  a.kind === "wait" || b.kind === "wait"
     ? a.kind === b.kind
     : a.host === b.host && a.port === b.port
 
@@ -102,7 +107,7 @@ export function open(
   // The client gives up on its own when the proxy is frozen.
   world.at(world.between(1, 6), relay.process, () => {
     const { route } = relay
-    if (!relay.listening || route.kind === "closed") return done(null)
+    if (!relay.listening || route.kind === "wait") return done(null)
     const address = `${route.host}:${route.port}`
     const there = servers.at.get(address)?.machine.name
     if (there === undefined || !linked(world, relay.process.machine.name, there)) return done(null)

@@ -36,6 +36,8 @@ export interface Core {
   /** Nonsense under the key of some component, until it publishes again. */
   garble(): void
   leader(): SentinelUID | null
+  /** Takes the office from `uid`, if it has it. */
+  unseat(uid: SentinelUID): boolean
   /** Is this session's key still the leader's? */
   leads(token: string): boolean
   enter(session: Session): void
@@ -135,6 +137,14 @@ export function createCore(now: () => number, honest: boolean): Core {
     leads(token) {
       expire()
       return holder()?.token === token
+    },
+    unseat(uid) {
+      expire()
+      const held = holder()
+      if (held?.uid !== uid) return false
+      held.closed = true
+      leave(held)
+      return true
     },
     enter(session) {
       expire()

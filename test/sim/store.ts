@@ -123,6 +123,7 @@ function storeOf(context: Context): Store {
     withdraw: (who, signal) => ask(() => core.withdraw(who), signal),
     infos: (signal) => ask(() => core.infos(), signal),
     leader: (signal) => ask(() => core.leader(), signal),
+    unseat: (uid, signal) => ask(() => core.unseat(uid), signal),
     campaign: (uid, signal) => campaign(context, uid, signal),
     watch: (what, changed, signal) =>
       new Promise((resolve) => {

@@ -73,7 +73,7 @@ test("a proxy that is cut off from the store lets its clients go, and serves whe
   s.rest()
   s.cut("p1", "store")
   s.run(6)
-  expect(s.sim.relays.get("p1")?.route).toEqual({ kind: "closed" })
+  expect(s.sim.relays.get("p1")?.route).toEqual({ kind: "wait", drain: null })
   s.mend()
   s.rest()
 })

@@ -109,6 +109,7 @@ function storeOf(common: Shared): Store {
     },
     write: unused,
     withdraw: unused,
+    unseat: unused,
     leader: unused,
     campaign: unused,
     [Symbol.asyncDispose]: async () => {},

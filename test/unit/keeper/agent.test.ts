@@ -136,6 +136,7 @@ function storeOf(world: World, watch: (callback: () => void) => void): Store {
       return { keepers, sentinels: new Map(), proxies: new Map(), broken: [] }
     },
     leader: unused,
+    unseat: unused,
     campaign: unused,
     [Symbol.asyncDispose]: async () => {},
   }

@@ -103,6 +103,7 @@ export function world(
     write: foreign,
     infos: foreign,
     leader: foreign,
+    unseat: foreign,
     campaign: foreign,
     async [Symbol.asyncDispose]() {},
   }
@@ -120,11 +121,13 @@ export function world(
       return listening
     },
     async apply(route) {
-      const name = route.kind === "closed" ? "cut" : `forward ${route.host}:${route.port}`
+      const name = route.kind === "wait" ? "cut" : `forward ${route.host}:${route.port}`
       await answers.apply()
       journal.push(name)
     },
-    stats: () => ({ sessions: 0, accepted: 0, refused: 0, dialErrors: 0, bytesIn: 0, bytesOut: 0 }),
+    stats: () => {
+      throw new Error("not an agent's business")
+    },
     async [Symbol.asyncDispose]() {},
   }
   const ports: ProxyPorts = {

@@ -51,6 +51,7 @@ test("relay() gives accepted sockets the keepalive that was asked for", async ()
     port: 0,
     dialTimeout: millis(1000),
     keepalive: { idle: 77, interval: 7, count: 3 },
+    hold: { timeout: millis(0), max: 0 },
   })
   await proxy.listen()
   await proxy.apply(to(server.port))

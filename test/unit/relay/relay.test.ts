@@ -33,7 +33,7 @@ test("relay() forwards both ways and counts what it did", async () => {
   await until("ping arrives", () => server.ends[0] !== undefined && text(server.ends[0]) === "ping")
   send(server.end(0), "pongpong")
   await until("pong arrives", () => text(client) === "pongpong")
-  expect(proxy.stats()).toEqual({
+  expect(proxy.stats()).toMatchObject({
     sessions: 1,
     accepted: 1,
     refused: 0,
@@ -230,7 +230,7 @@ test("apply() between accept and a name's answer keeps the client from the old d
   const client = await connect(proxy.port)
   await until("accepted", () => proxy.stats().accepted === 1)
   const dialled = old.ends.length
-  await proxy.apply({ kind: "closed" })
+  await proxy.apply({ kind: "wait", drain: null })
   expect(proxy.stats().sessions).toBe(0)
   await until("the client knows", () => over(client))
   // A second client, served after the first one's name came in, shows that nothing late was opened.
@@ -314,6 +314,7 @@ test("unlisten() leaves sessions, listen() opens the same port again, a taken po
     host: local,
     dialTimeout: millis(1000),
     keepalive: { idle: 0, interval: 0, count: 0 },
+    hold: { timeout: millis(0), max: 0 },
   }
   await using first = relay({ ...options, port: 0 })
   await first.listen()

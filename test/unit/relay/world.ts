@@ -36,6 +36,7 @@ export const openRelay = async (dialTimeout = 5_000, linger = 30_000): Promise<T
     port: 0,
     dialTimeout: millis(dialTimeout),
     keepalive: { idle: 0, interval: 0, count: 0 },
+    hold: { timeout: millis(0), max: 0 },
   }
   const opened = relay(options, millis(linger))
   await opened.listen()

@@ -65,6 +65,7 @@ function follower(first: Reading, initialSpec: Spec | null = null) {
     campaign: (_, signal) => never(signal),
     withdraw: unused,
     leader: unused,
+    unseat: unused,
     [Symbol.asyncDispose]: async () => {},
   }
   const chance = { seed: () => 7, uid: () => uid, uuid: () => "unused" }
