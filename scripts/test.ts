@@ -43,13 +43,14 @@ const versions = ["13", "15", "17", "18"]
 
 const suites: readonly Suite[] = [
   { name: "unit", args: ["--parallel=2", "test/unit"], minutes: 5 },
-  { name: "fuzz", args: ["--timeout=120000", "test/fuzz"], minutes: 4 },
+  { name: "fuzz", args: ["--timeout=120000", "test/fuzz", "test/protocol"], minutes: 4 },
   { name: "conformance", args: ["test/conformance"], minutes: 6 },
   { name: "sim", args: ["--timeout=300000", "test/sim"], minutes: 10 },
   { name: "stories", args: ["test/stories"], minutes: 2 },
   { name: "mixed", args: ["test/peers", "test/mixed"], minutes: 4 },
   { name: "binary", args: ["--timeout=120000", "test/binary"], minutes: 4 },
   { name: "e2e", args: ["--timeout=120000", "test/e2e"], minutes: 12 },
+  { name: "faults", args: ["test/faults"], minutes: 8 },
   {
     name: "pg-matrix",
     args: ["--timeout=120000", "test/e2e/versions", "test/e2e/initmodes"],

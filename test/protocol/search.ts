@@ -6,7 +6,8 @@ import { type Random, generator } from "#base/random.ts"
 import { type Action, type Flaw, actions, firstWorld, nameOf, writers } from "./world.ts"
 
 export interface Outcome {
-  readonly walks: number
+  /** The last one. */
+  readonly walk: number
   readonly steps: number
   /** The way to two writers; null: there was none. */
   readonly trace: readonly string[] | null
@@ -27,10 +28,10 @@ const tastes = [
   { weights: [0.01, 1, 1, 10], personal: true },
 ] as const
 
-export function search(flaw: Flaw | null, seed: number, walks: number): Outcome {
+export function search(flaw: Flaw | null, from: number, walks: number): Outcome {
   let steps = 0
-  for (let walk = 1; walk <= walks; walk++) {
-    const random = generator(seed * 1_000_003 + walk)
+  for (let walk = from; walk < from + walks; walk++) {
+    const random = generator(walk)
     const world = firstWorld(faults, walk % 2 === 0)
     const trace: string[] = []
     const { weights, personal } = tastes[(walk >> 1) % 4] ?? tastes[0]
@@ -49,11 +50,11 @@ export function search(flaw: Flaw | null, seed: number, walks: number): Outcome 
       const both = writers(world)
       if (both.length > 1) {
         trace.push(`${both.map(nameOf).join(" and ")} write`)
-        return { walks: walk, steps, trace }
+        return { walk, steps, trace }
       }
     }
   }
-  return { walks, steps, trace: null }
+  return { walk: from + walks, steps, trace: null }
 }
 
 function pick(all: readonly Action[], weightOf: (a: Action) => number, random: Random): Action {
@@ -63,4 +64,17 @@ function pick(all: readonly Action[], weightOf: (a: Action) => number, random: R
   const action = all[Math.max(0, found)]
   if (action === undefined) throw new Error("time can always pass")
   return action
+}
+
+/** Does one thing after the other, as named. Who writes at once; or what was not possible. */
+export function replay(flaw: Flaw | null, story: readonly string[]): readonly string[] {
+  const world = firstWorld(faults, false)
+  for (const line of story) {
+    const action = actions(world, flaw).find(({ who, what }) => `${who} ${what}`.trim() === line)
+    if (action === undefined) return [`t=${world.now} ${line}: not possible`]
+    action.run()
+    const both = writers(world)
+    if (both.length > 1) return both.map(nameOf)
+  }
+  return []
 }

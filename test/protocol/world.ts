@@ -153,6 +153,8 @@ export interface Action {
   readonly run: () => void
 }
 
+const takesIn = ["takes A in", "takes B in", "takes C in"] as const
+const leavesOut = ["leaves A out", "leaves B out", "leaves C out"] as const
 const promotes = ["promotes A", "promotes B", "promotes C"] as const
 const bit = (n: KeeperNo): number => 1 << n
 export const nameOf = (n: KeeperNo): string => "ABC"[n] ?? "?"
@@ -346,7 +348,7 @@ function electing(
   for (const n of everybody) {
     if (n === primary) continue
     const set = electable.set ^ bit(n)
-    const what = (electable.set & bit(n)) === 0 ? "takes in" : "leaves out"
+    const what = (electable.set & bit(n)) === 0 ? takesIn[n] : leavesOut[n]
     can(name, what, () => write({ electable: { word: world.view.version + 1, set } }))
   }
 }
