@@ -8,7 +8,7 @@ FORMATTED := cmd lib scripts test '!test/golden/**' '!**/*.md'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check types lint format-check tidy build test test-pg-matrix unit sim e2e conformance dev bench bench-failover format clean
+.PHONY: help check types lint format-check tidy build test test-pg-matrix unit sim sim-record e2e faults conformance dev bench bench-failover format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,11 +44,19 @@ conformance: node_modules ## the store suite against sqlite and real etcd member
 sim: node_modules ## the simulator: SEEDS=500 runs of it, or SEED=n to repeat one
 	bun scripts/sim.ts $(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),500))
 
+sim-record: node_modules ## a sitting of the simulator for SECONDS=600, added to the record of seeds that ran clean
+	bun scripts/sim.ts --record .cache/sim-record.jsonl --seconds $(or $(SECONDS),600)
+
 test-pg-matrix: build ## the suites that differ by version on PostgreSQL 13, 15, 17 and 18, which it fetches
 	bun scripts/test.ts pg-matrix
 
 e2e: build ## real PostgreSQL, real etcd, the real executable
 	bun scripts/test.ts e2e
+
+faults: build ## faults on a real cluster, judged by a consistency checker: minutes; DURATION=15m per row, ROW=, NEMESIS=, SEED=
+	@scripts/install.sh postgresql etcd setpriv cc ip
+	bun test/faults/main.ts $(if $(DURATION),--duration $(DURATION)) $(if $(ROW),--row $(ROW)) \
+	  $(if $(NEMESIS),--nemesis '$(NEMESIS)') $(if $(SEED),--seed $(SEED))
 
 dev: build ## a whole cluster to use and break; ARGS='--port 5433' (see stolon dev --help)
 	@scripts/install.sh postgresql
@@ -56,8 +64,9 @@ dev: build ## a whole cluster to use and break; ARGS='--port 5433' (see stolon d
 
 bench: build bench-failover ## everything that is measured
 
-bench-failover: build ## longest gap of a client that writes through the proxy while the primary dies; RUNS=5
-	bun test/bench/failover.ts
+bench-failover: build ## how long writes stop, beside Patroni + HAProxy; RUNS=10 ONLY= ROWS= MARKDOWN=docs/failover.md FROM=
+	@scripts/install.sh postgresql etcd patroni haproxy
+	bun test/bench/failover/main.ts
 
 format: node_modules ## format the sources in place
 	oxfmt -c scripts/format.json $(FORMATTED)

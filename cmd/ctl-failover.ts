@@ -2,11 +2,11 @@
  * `stolon ctl failover`: writes the wish into the view, then watches what the leader makes of it.
  * The wish is written once: when the answer to that write is lost it is looked for, never repeated.
  */
-import { failoverCommand } from "#cli/ctl.ts"
+import { failoverCommand } from "#cli/ctl-moves.ts"
 import type { Invocation } from "#cli/invocation.ts"
-import { keeperUID } from "#model/ids.ts"
-import { failoverChange } from "#ctl/edit.ts"
+import { type KeeperUID, keeperUID } from "#model/ids.ts"
 import { type Watch, see } from "#ctl/failover.ts"
+import { failoverChange } from "#ctl/request.ts"
 import { change, freshNonce } from "./ctl-change.ts"
 import { type Seen, follow } from "./ctl-follow.ts"
 import { Failure, current, session } from "./ctl-session.ts"
@@ -16,7 +16,7 @@ import { print } from "./front.ts"
 export const main = (invocation: Invocation): Promise<number> =>
   session(failoverCommand, invocation, async (it) => {
     const { keeper, timeout, noWait } = it.values
-    const target = keeper === "" ? null : keeperUID(keeper)
+    const target = targetOf("--keeper", keeper, it.positionals)
     const nonce = freshNonce()
     const wanted = failoverChange(nonce, target)
     // told before the question, not after it
@@ -46,6 +46,18 @@ export const main = (invocation: Invocation): Promise<number> =>
     return 0
   })
 
+/** The keeper that is named, by flag or as an argument; null: the leader chooses. */
+export function targetOf(
+  flag: string,
+  value: string,
+  [typed]: readonly string[],
+): KeeperUID | null {
+  if (typed !== undefined && value !== "" && typed !== value)
+    throw new Failure(`two keepers are named, ${value} by ${flag} and ${typed}; name one`, 2)
+  const uid = typed ?? value
+  return uid === "" ? null : keeperUID(uid)
+}
+
 function outcome({ progress }: ReturnType<typeof see>, { line, target }: Watch): Seen<null> {
   switch (progress.kind) {
     case "waiting":
@@ -61,12 +73,14 @@ function outcome({ progress }: ReturnType<typeof see>, { line, target }: Watch):
       return {
         kind: "failed",
         message:
-          "the leading sentinel refused the failover; its log says why (request gone, primary unchanged)",
+          progress.why === null
+            ? "the leading sentinel refused the failover; its log says why (request gone, primary unchanged)"
+            : `the leading sentinel refused the failover: ${progress.why}; see: stolon ctl explain`,
       }
     case "reinstated":
       return {
         kind: "failed",
-        message: "nobody could take over; the old primary has its role back",
+        message: `nobody could take over${progress.why === null ? "" : ` (${progress.why})`}; the old primary has its role back`,
       }
   }
 }

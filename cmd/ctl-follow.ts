@@ -1,13 +1,15 @@
 /**
  * Waiting for what was asked for: looks at the cluster at every change of the store, and now and
  * then without one, prints each new line with the time that has passed, and ends with the outcome.
- * A store that does not answer for a while is no reason to give up before the timeout.
+ * A store that does not answer for a while is no reason to give up before the timeout. Ctrl-C ends
+ * the waiting, not what was asked for, and says so.
  */
 import { type Millis, millis } from "#base/brand.ts"
 import type { Flags } from "#cli/flag.ts"
 import type { Found } from "#ctl/status.ts"
 import { type Store, StoreError } from "#port/store.ts"
 import { realClock } from "#system/clock.ts"
+import { onShutdown } from "#system/signals.ts"
 import { Failure, type Session } from "./ctl-session.ts"
 import { print } from "./front.ts"
 
@@ -30,41 +32,79 @@ export const since = (from: Millis): string =>
 
 const glance = millis(1000)
 
+/** What one look says: new lines for people, and the end if it is one. */
+export interface Heard<T> {
+  readonly lines: readonly string[]
+  readonly end:
+    | { readonly kind: "done"; readonly value: T }
+    | { readonly kind: "failed"; readonly message: string }
+    | null
+}
+
 /**
+ * Looks until the end, printing each line as it comes.
+ *
  * @param judge May remember what it saw; it is asked once for every look.
- * @param late What a timeout means, after "not finished after …".
+ * @param late What is told when the time is over or somebody gave up waiting.
  */
-export async function follow<F extends Flags, T>(
+export async function attend<F extends Flags, T>(
   it: Session<F>,
   timeout: Millis,
-  judge: (found: Found) => Seen<T>,
-  late: string,
+  judge: (found: Found) => Heard<T>,
+  late: (how: string) => string,
 ): Promise<T> {
   const store = await it.store()
   const started = realClock.now().mono
+  using interrupt = onShutdown()
   const done = new AbortController()
-  const end = AbortSignal.any([it.signal, done.signal, realClock.deadline(timeout, done.signal)])
+  const stops = [it.signal, interrupt.signal, done.signal]
+  const end = AbortSignal.any([...stops, realClock.deadline(timeout, done.signal)])
   const wake = alarm()
   // only a wake-up: when it fails, the glances remain
   const watching = store.watch("everything", wake.ring, end).catch(() => {})
-  let line = ""
   try {
     while (!end.aborted) {
       const found = await look(store, end)
-      const seen = found === null ? null : judge(found)
-      if (seen?.kind === "failed") throw new Failure(seen.message)
-      if (seen !== null && seen.line !== line) {
-        line = seen.line
-        if (line !== "") await print(`${since(started)}  ${line}\n`)
-      }
-      if (seen?.kind === "done") return seen.value
+      const heard = found === null ? null : judge(found)
+      for (const line of heard?.lines ?? []) await print(`${line}\n`)
+      if (heard?.end?.kind === "failed") throw new Failure(heard.end.message)
+      if (heard?.end?.kind === "done") return heard.end.value
       await wake.wait(end)
     }
   } finally {
     done.abort()
     await watching
   }
-  throw new Failure(`not finished after ${since(started)}: ${line || "nothing was seen"}; ${late}`)
+  if (interrupt.signal.aborted) throw new Failure(late("interrupted"), interrupted)
+  throw new Failure(late(`not finished after ${since(started)}`))
+}
+
+/** The exit code of a shell's own children that end by SIGINT. */
+const interrupted = 130
+
+/** Like `attend`, for what has one line at a time; each new one with the time that has passed. */
+export function follow<F extends Flags, T>(
+  it: Session<F>,
+  timeout: Millis,
+  judge: (found: Found) => Seen<T>,
+  late: string,
+): Promise<T> {
+  const started = realClock.now().mono
+  let line = ""
+  return attend(
+    it,
+    timeout,
+    (found): Heard<T> => {
+      const seen = judge(found)
+      if (seen.kind === "failed")
+        return { lines: [], end: { kind: "failed", message: seen.message } }
+      const lines =
+        seen.line === line || seen.line === "" ? [] : [`${since(started)}  ${seen.line}`]
+      line = seen.line
+      return { lines, end: seen.kind === "done" ? { kind: "done", value: seen.value } : null }
+    },
+    (how) => `${how}: ${line || "nothing was seen"}; ${late}`,
+  )
 }
 
 async function look(store: Store, signal: AbortSignal): Promise<Found | null> {

@@ -4,8 +4,9 @@
  *
  * It is small on purpose: while keepers hang, crash and are replaced, this process must keep one
  * word, that PostgreSQL is gone when its deadline has passed. So after start-up it touches no disk
- * in its loop (a disk may hang), writes to no descriptor that could block, and asks nobody. When it
- * is itself killed, the kernel sends PostgreSQL SIGQUIT (see `lib/system/postmaster.ts`).
+ * in its loop (a disk may hang), writes to no descriptor that could block, and asks nobody. What
+ * it certifies when PostgreSQL has ended and no keeper is there goes its way beside the loop. When
+ * it is itself killed, the kernel sends PostgreSQL SIGQUIT (see `lib/system/postmaster.ts`).
  */
 import { writeSync } from "node:fs"
 import { lstat, mkdir, realpath, rm } from "node:fs/promises"
@@ -24,11 +25,13 @@ import {
   type Welcome,
 } from "#system/protocol.ts"
 import type { Level } from "#model/events.ts"
+import type { Start } from "#port/supervision.ts"
 import { realChance } from "#system/chance.ts"
 import { writeAtomic } from "#system/files.ts"
 import { type Connection, listenLines } from "#system/lines.ts"
 import { LockError, takeLock } from "#system/lock.ts"
 import { type ComponentLog, openLog } from "#system/log.ts"
+import { type Notary, openNotary } from "#system/notary.ts"
 import { openWatch, type Watch } from "#system/watch.ts"
 import { bootId, readProcess } from "#system/process.ts"
 import { bootMillis } from "#system/libc.ts"
@@ -69,22 +72,34 @@ async function guard(orders: Orders, log: ComponentLog): Promise<number> {
   const ended = Promise.withResolvers<void>()
   const boot = realChance.uuid()
   const clients = new Set<Connection>()
+  const notary = openNotary(
+    {
+      running: () => !watch.idle(),
+      keeper: () => clients.size > 0,
+      started: () => room.started,
+    },
+    log,
+  )
   const watch = await openWatch({
     pgData: orders.pgData,
     until: millis(orders.until),
     log,
-    onExit: (exit) => {
+    onExit: (exit, deadline) => {
       for (const client of clients) client.send({ exit })
+      notary.ended(exit, deadline)
     },
     onEnd: () => ended.resolve(),
   })
+  const room: Room = { boot, watch, clients, notary, started: null, leased: null }
   ignoreTerminal(watch)
   const socket = await listen(dataDir, (path) =>
     listenLines(path, {
       message: (client, message) => {
-        void answer(client, message, { boot, watch, clients })
+        void answer(client, message, room)
       },
-      closed: (client) => clients.delete(client),
+      closed: (client) => {
+        if (clients.delete(client)) notary.look()
+      },
     }),
   )
   const address = describe(boot, socket.path)
@@ -92,6 +107,7 @@ async function guard(orders: Orders, log: ComponentLog): Promise<number> {
   tell({ ready: address })
   await ended.promise
   socket.listener.stop() // also removes the socket file
+  await notary.settled()
   await Promise.race([rm(join(dataDir, addressFile), { force: true }), Bun.sleep(1_000)])
   await log.flush(200)
   return 0
@@ -112,10 +128,18 @@ function crashQuietly(log: ComponentLog): void {
   process.on("unhandledRejection", crash)
 }
 
+type Starting = Extract<Request, { op: "start" }>
+type Held = NonNullable<Starting["hold"]>
+
 interface Room {
   readonly boot: string
   readonly watch: Watch
   readonly clients: Set<Connection>
+  readonly notary: Notary
+  /** What was started last. */
+  started: Start | null
+  /** Until when PostgreSQL runs under a lease; null: the last hold was none. */
+  leased: number | null
 }
 
 async function answer(client: Connection, message: unknown, room: Room): Promise<void> {
@@ -135,29 +159,54 @@ async function answer(client: Connection, message: unknown, room: Room): Promise
 }
 
 async function carryOut(client: Connection, request: Request, room: Room): Promise<unknown> {
-  const { watch, clients, boot } = room
+  const { watch, clients, boot, notary } = room
   switch (request.op) {
     case "hello": {
       for (const other of clients) if (other !== client) other.close()
       clients.clear()
       clients.add(client)
-      const welcome: Welcome = { boot, pid: process.pid }
+      await notary.greeted()
+      const welcome: Welcome = { boot, pid: process.pid, leased: room.leased }
       return welcome
     }
     case "state":
       return await watch.state()
     case "start":
-      return await watch.start(request.what)
+      return await start(request, room)
     case "hold":
-      return watch.hold(millis(request.until))
+      return hold(request, room)
     case "stop":
       return await watch.stop((memory, now) =>
         askStop(memory, request.mode, millis(request.escalateAfter), now),
       )
     case "end":
+      notary.hold(null) // who ends it says so itself, or wants it unsaid
       return await watch.stop((memory, now) => askEnd(memory, millis(request.escalateAfter), now))
     default:
       return never(request)
+  }
+}
+
+/** The last word counts; what it says of leases and wills replaces what was said before. */
+function hold({ until, lease }: Held, room: Room): void {
+  room.leased = lease === null ? null : until
+  room.notary.hold(lease?.will ?? null)
+  room.watch.hold(millis(until))
+}
+
+/** With the hold that it rests on, which may have been given to a guardian that is no more. */
+async function start({ what, hold: held }: Starting, room: Room): Promise<void> {
+  const { watch, notary } = room
+  if (held !== null) hold(held, room)
+  room.started = what
+  const word = held?.lease?.will?.epoch ?? null
+  const refusal = (): string | null =>
+    word !== null && notary.isOver(word) ? "the end of this primary is certified already" : null
+  try {
+    await watch.start(what, refusal)
+  } catch (error) {
+    notary.look() // its keeper may be gone by now
+    throw error
   }
 }
 

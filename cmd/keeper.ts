@@ -23,10 +23,12 @@ import {
 } from "#cli/keeper-checks.ts"
 import { keeperCommand, type keeperFlags } from "#cli/keeper.ts"
 import type { Environment } from "#cli/parse.ts"
+import type { peerFlags } from "#cli/peer.ts"
 import { checkStore } from "#cli/store.ts"
 import type { Account } from "#keeper/settings.ts"
 import { type KeeperUID, keeperUID } from "#model/ids.ts"
 import type { Log } from "#port/log.ts"
+import { peers } from "#peer/ask.ts"
 import { openPostgres } from "#postgres/open.ts"
 import { placesBelow } from "#postgres/settings.ts"
 import { encodeKeeperState, readKeeperState } from "#postgres/state.ts"
@@ -41,11 +43,12 @@ import { startReaper } from "#system/reaper.ts"
 import { isShutdown, onShutdown } from "#system/signals.ts"
 import { begin } from "./front.ts"
 import { counting } from "./metrics.ts"
+import { openEndpoint } from "./peers.ts"
 import { type Rehearsal, rehearse } from "./keeper-dry-run.ts"
 import { keeperMetrics, loopIsStuck } from "./keeper-metrics.ts"
 import { beginTrouble, metricsServed, refuse, serveMetrics, serviceLog, text } from "./service.ts"
 
-type KeeperValues = Values<typeof keeperFlags>
+type KeeperValues = Values<typeof keeperFlags & typeof peerFlags>
 
 /** For one request to PostgreSQL that belongs to no specification. */
 const requestTimeout = millis(5_000)
@@ -137,8 +140,25 @@ async function serve(
   const store = stack.use(await openStore(parts.store, shutdown.signal))
   const { postgres: place, settings } = rehearsal(events, parts)
   const postgres = stack.use(await openPostgres(place, shutdown.signal))
+  const { password } = settings.replication
+  const endpoint = stack.use(
+    await openEndpoint({
+      typed: values.peerListenAddress,
+      dialect: parts.dialect,
+      advertise: async () => settings.advertiseAddress,
+      password,
+    }),
+  )
   await runKeeper(
-    { store, postgres, clock: realClock, chance: realChance, log: events },
+    {
+      store,
+      postgres,
+      peers: peers({ password }),
+      endpoint,
+      clock: realClock,
+      chance: realChance,
+      log: events,
+    },
     {
       ...settings,
       uid,
@@ -166,6 +186,7 @@ function rehearsal(log: Log, { values, store, chosen, passwords }: Parts): Rehea
       binPath: values.pgBinPath,
       requestTimeout,
       initialDeadline,
+      store,
       clock: realClock,
       log,
     },

@@ -5,12 +5,13 @@
  */
 import { millis } from "#base/brand.ts"
 import { runProxy } from "#agent/proxy.ts"
-import type { Values } from "#cli/flag.ts"
+import type { Dialect, Values } from "#cli/flag.ts"
 import type { Invocation } from "#cli/invocation.ts"
 import { proxyCommand, type proxyFlags } from "#cli/proxy.ts"
 import { checkStore } from "#cli/store.ts"
 import { proxyUID } from "#model/ids.ts"
-import type { RelayStats } from "#port/relay.ts"
+import type { RelayOptions, RelayStats } from "#port/relay.ts"
+import { peers } from "#peer/ask.ts"
 import { relay } from "#relay/relay.ts"
 import { openStore } from "#store/open.ts"
 import { realChance } from "#system/chance.ts"
@@ -40,7 +41,7 @@ export async function main(invocation: Invocation): Promise<number> {
   const shutdown = stack.use(onShutdown())
   try {
     const events = counting(log)
-    const data = stack.use(relay(relayOptions(values)))
+    const data = stack.use(relay(relayOptions(values, invocation.dialect)))
     const metrics = (): readonly Metric[] => [
       identifier(values.clusterName, "proxy"),
       ...relayMetrics(data.stats(), data.listening),
@@ -50,8 +51,10 @@ export async function main(invocation: Invocation): Promise<number> {
       data.listening ? [] : ["not listening: no good check of the store for proxyTimeout"]
     serveMetrics(stack, values.metricsListenAddress, metrics, unhealthy)
     const store = stack.use(await openStore(checked.store, shutdown.signal))
+    // a question about a lease is signed by nobody
+    const asking = peers({ password: "" })
     await runProxy(
-      { store, relay: data, clock: realClock, chance: realChance, log: events },
+      { store, relay: data, peers: asking, clock: realClock, chance: realChance, log: events },
       { uid, stopListening: values.stopListening, listenAddress: address(values) },
       shutdown.signal,
     )
@@ -76,7 +79,7 @@ function keepaliveRule(values: ProxyValues): string | null {
   return null
 }
 
-const relayOptions = (values: ProxyValues) => ({
+const relayOptions = (values: ProxyValues, dialect: Dialect): RelayOptions => ({
   host: values.listenAddress,
   port: Number(values.port),
   dialTimeout,
@@ -85,7 +88,11 @@ const relayOptions = (values: ProxyValues) => ({
     count: values.tcpKeepaliveCount,
     interval: values.tcpKeepaliveInterval,
   },
-  hold: { timeout: millis(0), max: 0 },
+  // Under a Go name nobody waits and nobody is told why.
+  hold:
+    dialect === "go"
+      ? { timeout: millis(0), max: 0 }
+      : { timeout: values.holdTimeout, max: values.holdMax },
 })
 
 const address = ({ listenAddress, port }: ProxyValues): string =>
@@ -94,6 +101,7 @@ const address = ({ listenAddress, port }: ProxyValues): string =>
 const relayMetrics = (stats: RelayStats, listening: boolean): readonly Metric[] => [
   gauge("stolon_proxy_listening", "1 while clients can connect", listening ? 1 : 0),
   gauge("stolon_proxy_sessions", "Client sessions now open", stats.sessions),
+  gauge("stolon_proxy_held", "Clients now waiting for a primary", stats.held),
   counter("stolon_proxy_sessions_total", "Client sessions accepted", stats.accepted),
   counter(
     "stolon_proxy_refused_total",
@@ -105,6 +113,10 @@ const relayMetrics = (stats: RelayStats, listening: boolean): readonly Metric[] 
     "Connections to the primary that failed",
     stats.dialErrors,
   ),
+  counter("stolon_proxy_held_total", "Clients that had to wait for a primary", stats.heldTotal),
+  counter("stolon_proxy_hold_timeouts_total", "Clients that waited in vain", stats.holdTimeouts),
+  counter("stolon_proxy_drained_total", "Sessions ended while idle", stats.drained),
+  counter("stolon_proxy_cut_total", "Sessions ended by force", stats.cut),
   counter("stolon_proxy_received_bytes_total", "Bytes from clients", stats.bytesIn),
   counter("stolon_proxy_sent_bytes_total", "Bytes to clients", stats.bytesOut),
 ]

@@ -4,6 +4,7 @@
  * cluster is needed.
  */
 import { readFile } from "node:fs/promises"
+import { noPeers } from "#agent/no-peers.ts"
 import { type SentinelState, runSentinel } from "#agent/sentinel.ts"
 import type { Dialect } from "#cli/flag.ts"
 import type { Invocation } from "#cli/invocation.ts"
@@ -13,12 +14,14 @@ import { broken, parseSpec } from "#ctl/spec.ts"
 import { goPanicExit } from "#model/go-error.ts"
 import { sentinelUID } from "#model/ids.ts"
 import type { Spec } from "#model/spec.ts"
+import { peers } from "#peer/ask.ts"
 import { openStore } from "#store/open.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
 import { fileTrouble } from "#system/errno.ts"
 import { isShutdown, onShutdown } from "#system/signals.ts"
 import { begin, warn } from "./front.ts"
+import { addressTowards, openEndpoint } from "./peers.ts"
 import { type Metric, counting, gauge, identifier } from "./metrics.ts"
 import { beginTrouble, metricsServed, refuse, serveMetrics, serviceLog } from "./service.ts"
 
@@ -53,8 +56,24 @@ export async function main(invocation: Invocation): Promise<number> {
     const listen = (): void => serveMetrics(stack, values.metricsListenAddress, metrics, () => [])
     if (!metricsServed(log, invocation.dialect, listen)) return 0
     const store = stack.use(await openStore(checked.store, shutdown.signal))
+    const endpoint = stack.use(
+      await openEndpoint({
+        typed: values.peerListenAddress,
+        dialect: invocation.dialect,
+        advertise: () => addressTowards(checked.store),
+        password: "",
+      }),
+    )
+    const asking = endpoint.address === "" ? noPeers : peers({ password: "" })
     await runSentinel(
-      { store, clock: realClock, chance: realChance, log: events },
+      {
+        store,
+        peers: asking,
+        endpoint,
+        clock: realClock,
+        chance: realChance,
+        log: events,
+      },
       {
         uid,
         initialSpec: initial.spec,

@@ -3,7 +3,8 @@
  * command and nothing else: `stolon version` must not pay for etcd's client. Called by a Go name (a
  * symlink such as `stolonctl`) it speaks the go dialect.
  *
- * The hidden commands `launch` and `guardian` are for our own use and get their arguments raw.
+ * The hidden commands `launch`, `guardian` and `herald` are for our own use and get their arguments
+ * raw.
  */
 import { lazily, run } from "#cli/citty.ts"
 import { type Invocation, goCommand } from "#cli/invocation.ts"
@@ -29,6 +30,7 @@ async function dispatch(called: string, argv: readonly string[]): Promise<number
   const [word = "", ...rest] = argv
   if (word === "launch") return (await import("./launch.ts")).main(rest)
   if (word === "guardian") return (await import("./guardian.ts")).main(rest)
+  if (word === "herald") return (await import("./herald.ts")).main()
   if (isCommand(word))
     return run(commands[word], { argv: rest, dialect: "stolon", program: `stolon ${word}`, env })
   return other({ argv, dialect: "stolon", program: "stolon", env }, word)

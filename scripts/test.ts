@@ -50,7 +50,7 @@ const suites: readonly Suite[] = [
   { name: "mixed", args: ["test/peers", "test/mixed"], minutes: 4 },
   { name: "binary", args: ["--timeout=120000", "test/binary"], minutes: 4 },
   { name: "e2e", args: ["--timeout=120000", "test/e2e"], minutes: 12 },
-  { name: "faults", args: ["test/faults"], minutes: 8 },
+  { name: "faults", args: ["--timeout=120000", "test/faults"], minutes: 8 },
   {
     name: "pg-matrix",
     args: ["--timeout=120000", "test/e2e/versions", "test/e2e/initmodes"],

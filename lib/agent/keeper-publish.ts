@@ -1,44 +1,134 @@
 /**
- * Publishing what is there: on every beat, and at once when something changed that others wait for.
- * It looks itself, right before it publishes: leaders choose by positions, and those must be
- * younger than the question (W2, W8).
+ * Publishing what is there: on every beat, at once when something changed that others wait for, and
+ * with every renewal of a lease. The beat looks itself, right before it publishes: leaders choose
+ * by positions, and those must be younger than the question (W2, W8).
+ *
+ * All of it goes through one gate, one publish at a time, each made when its turn has come: an
+ * older info never replaces a newer one. A renewal waits for nobody; it takes the turn of a beat.
  */
-import { millis } from "#base/brand.ts"
+import { type Millis, millis } from "#base/brand.ts"
 import { keeperInfo, urgentPart } from "#keeper/info.ts"
+import { claimOf, said } from "#keeper/lease.ts"
 import { isLedByUs } from "#model/cluster.ts"
-import { infoUID } from "#model/ids.ts"
+import { epoch, infoUID } from "#model/ids.ts"
+import type { KeeperInfo } from "#model/info.ts"
 import type { Local } from "#model/local.ts"
-import { type Keeper, settingsOf } from "./keeper-state.ts"
+import { type Keeper, type Posting, settingsOf } from "./keeper-state.ts"
+import { canPromise } from "./keeper-vows.ts"
 
+/** One beat. */
 export async function publishing(keeper: Keeper, signal: AbortSignal): Promise<void> {
   if (keeper.claim.kind !== "mine") return
-  const { store, postgres } = keeper.ports
-  const info = infoOf(keeper, await postgres.observe(signal))
-  if (info === null) return
-  const ttl = millis(Math.max(ttlMin, 2 * keeper.sleepInterval))
-  await store.publish({ kind: "keeper", info }, ttl, signal)
-  keeper.published = urgentPart(info)
+  await look(keeper, signal)
+  const mine = new AbortController()
+  try {
+    await publish(keeper, mine, AbortSignal.any([signal, mine.signal]))
+  } catch (error) {
+    // whoever took our turn publishes what we saw
+    if (!mine.signal.aborted) throw error
+  }
 }
+
+/** For a renewal, or last words: now, by the last look. True when the store has it. */
+export async function publishNow(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
+  const mine = new AbortController()
+  keeper.posting?.giveUp()
+  try {
+    return await publish(keeper, mine, AbortSignal.any([signal, mine.signal]))
+  } catch (error) {
+    if (!mine.signal.aborted || signal.aborted) throw error
+    return false // somebody else had even more need of the turn
+  }
+}
+
+/** A look at the machine, noted for whoever publishes next. */
+export async function look(keeper: Keeper, signal: AbortSignal): Promise<Local> {
+  const { clock, postgres } = keeper.ports
+  const at = clock.now().mono
+  const local = await postgres.observe(signal)
+  if (keeper.seen === null || keeper.seen.at <= at) keeper.seen = { local, at }
+  return local
+}
+
+async function publish(
+  keeper: Keeper,
+  mine: AbortController,
+  signal: AbortSignal,
+): Promise<boolean> {
+  while (keeper.posting !== null) await keeper.posting.over
+  signal.throwIfAborted()
+  const info = infoOf(keeper, seenOf(keeper))
+  if (info === null) return false
+  const over = Promise.withResolvers<void>()
+  const posting: Posting = { giveUp: () => mine.abort(), over: over.promise }
+  keeper.posting = posting
+  const { rule } = keeper
+  try {
+    await keeper.ports.store.publish({ kind: "keeper", info }, ttlOf(keeper), signal)
+    keeper.published = urgentPart(info)
+    // what was said counts from when the store is known to have it
+    if (keeper.rule === rule) keeper.rule = said(rule, keeper.ports.clock.now().mono)
+    return true
+  } finally {
+    keeper.posting = null
+    over.resolve()
+  }
+}
+
+export const ttlOf = ({ sleepInterval }: Keeper): Millis =>
+  millis(Math.max(ttlMin, 2 * sleepInterval))
 const ttlMin = 20_000
+
+/**
+ * The last look. One that is old says nothing about PostgreSQL any more: renewals go on while it
+ * hangs, and must not make it look well.
+ */
+function seenOf({ seen, ports, failInterval }: Keeper): Local | null {
+  if (seen === null || ports.clock.now().mono - seen.at <= failInterval) return seen?.local ?? null
+  const { local } = seen
+  return local.server.kind === "up"
+    ? { ...local, server: { kind: "starting", why: "it does not answer" } }
+    : local
+}
 
 /** After a look of the tick: wakes the publishing when it has something to say. */
 export function announce(keeper: Keeper): void {
-  const known = keeper.claim.kind === "mine" ? keeper.local : null
-  const info = known === null ? null : infoOf(keeper, known)
+  const info = keeper.claim.kind === "mine" ? infoOf(keeper, keeper.local) : null
   if (info !== null && urgentPart(info) !== keeper.published) keeper.news.ring()
 }
 
-const infoOf = (keeper: Keeper, local: Local): ReturnType<typeof keeperInfo> =>
-  keeperInfo(
+/** What would be published now. */
+export function infoOf(keeper: Keeper, local: Local | null): KeeperInfo | null {
+  if (local === null) return null
+  const { rule, writes, bound, electable, promised, peerAddress, view, memory } = keeper
+  const data = view?.data ?? null
+  // a word that the guardian has not acknowledged may have reached it all the same
+  const most = bound === null ? null : millis(Math.max(bound, keeper.lease?.until ?? bound))
+  const fencing =
+    local.fencing?.on === true
+      ? claimOf(rule, writes, most, keeper.ports.clock.now().mono)
+      : undefined
+  return keeperInfo(
     {
       local,
       settings: settingsOf(keeper),
       desired: keeper.desired,
       work: workText(keeper, local),
-      ledByUs: keeper.view?.data != null && isLedByUs(keeper.view.data),
+      ledByUs: data !== null && isLedByUs(data),
+      words: {
+        epoch: data?.cluster.status.primaryEpoch ?? epoch(""),
+        detached: memory.detached,
+        ending: keeper.ending,
+        peerAddress,
+        promises: canPromise(keeper),
+        fencing,
+        electable,
+        promise: promised,
+      },
     },
     infoUID(keeper.ports.chance.uid()),
   )
+}
 
 /** What is done now; between two attempts at something that PostgreSQL needs, what went wrong. */
 function workText({ work, progress, failure }: Keeper, local: Local): string {

@@ -16,8 +16,10 @@ import { steps } from "#model/step.ts"
 import { validate } from "#model/validation.ts"
 import { StoreError } from "#port/store.ts"
 import { claimWait, claimed } from "./keeper-claim.ts"
-import { announce } from "./keeper-publish.ts"
-import { type Keeper, type RoleName, settingsOf } from "./keeper-state.ts"
+import { noteDesired, noteLook } from "./keeper-lease.ts"
+import { announce, look } from "./keeper-publish.ts"
+import { type Keeper, type RoleName, fenceOf, settingsOf } from "./keeper-state.ts"
+import { noteView, recall } from "./keeper-vows.ts"
 import { begin, carryOut, giveUp, stillWanted } from "./keeper-work.ts"
 
 /**
@@ -30,11 +32,12 @@ const pauseMin = millis(10)
 
 export async function tick(keeper: Keeper, signal: AbortSignal): Promise<void> {
   await readView(keeper, signal)
-  if (keeper.trouble !== "") return // PostgreSQL stays as it is (K1)
+  if (keeper.trouble !== "") return await onlyLook(keeper, signal)
   if (keeper.claim.kind !== "mine" && !(await mayAct(keeper, signal))) return
   const { work } = keeper
   if (work !== null && stillWanted(keeper, work, viewOf(keeper))) {
-    keeper.local = await keeper.ports.postgres.observe(signal)
+    keeper.local = await look(keeper, signal)
+    noteLook(keeper, keeper.local)
     return
   }
   await giveUp(keeper)
@@ -46,9 +49,17 @@ export async function tick(keeper: Keeper, signal: AbortSignal): Promise<void> {
   }
 }
 
+/** PostgreSQL stays as it is (K1); whether it still takes writes is the guardian's business too. */
+async function onlyLook(keeper: Keeper, signal: AbortSignal): Promise<void> {
+  const local = await look(keeper, signal)
+  if (keeper.work === null) keeper.local = local
+  noteLook(keeper, local)
+}
+
 /** Whether the uid is ours; when the store does not say, that is not known. */
 async function mayAct(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
-  keeper.local = await keeper.ports.postgres.observe(signal)
+  keeper.local = await look(keeper, signal)
+  noteLook(keeper, keeper.local)
   try {
     return await claimed(keeper, keeper.local, signal)
   } catch (error) {
@@ -59,12 +70,20 @@ async function mayAct(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
 
 /** One look, one plan, one step. False when there is nothing more to do now. */
 async function act(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
-  const { postgres, clock, log } = keeper.ports
-  const local = await postgres.observe(signal)
+  const { clock, log } = keeper.ports
+  const local = await look(keeper, signal)
   keeper.local = local
+  noteLook(keeper, local)
+  recall(keeper, local)
   const others = await othersOf(keeper, local, signal)
   const planned = plan(
-    { view: viewOf(keeper), local, settings: settingsOf(keeper), ...others },
+    {
+      view: viewOf(keeper),
+      local,
+      settings: settingsOf(keeper),
+      ...others,
+      fence: fenceOf(keeper),
+    },
     keeper.memory,
     clock.now().mono,
   )
@@ -72,6 +91,7 @@ async function act(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
   keeper.plan = planned
   keeper.desired = planned.desired
   keeper.memory = planned.memory
+  noteDesired(keeper)
   for (const happened of planned.events) log.event(happened)
   const [step] = planned.steps
   if (step === undefined) {
@@ -116,6 +136,7 @@ async function readView(keeper: Keeper, signal: AbortSignal): Promise<void> {
   }
   try {
     const reading = await store.read(signal)
+    keeper.heard = readAt
     if (keeper.storeFailed) log.event(event("store.recovered"))
     keeper.storeFailed = false
     take(keeper, reading.kind === "found" ? reading.data : null, readAt, trouble)
@@ -140,6 +161,7 @@ function take(
   const known = keeper.view !== null && keeper.view.data === null
   if (data === null && !known) log.event(event("view.absent"))
   keeper.view = { data, readAt }
+  noteView(keeper, data, readAt)
   keeper.viewTime = clock.now().wall
   if (data === null) return
   const spec = withDefaults(data.cluster.spec)

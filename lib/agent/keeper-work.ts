@@ -11,13 +11,15 @@ import type { ClusterData } from "#model/cluster.ts"
 import { type Event, type EventField, event } from "#model/events.ts"
 import { type Step, steps } from "#model/step.ts"
 import { EndedError } from "#port/postgres.ts"
-import { type Keeper, type Work, settingsOf } from "./keeper-state.ts"
+import { arm } from "./keeper-lease.ts"
+import { type Keeper, type Work, fenceOf, settingsOf } from "./keeper-state.ts"
 
 /** True when it succeeded. */
 export async function carryOut(keeper: Keeper, step: Step, signal: AbortSignal): Promise<boolean> {
   const { postgres, log, clock } = keeper.ports
   log.event(event("step.started", fieldsOf(step)))
   try {
+    await arm(keeper, step, signal)
     await postgres.run(step, (text) => progressed(keeper, step, text), signal)
   } catch (error) {
     keeper.memory = failed(keeper.memory, step, clock.now().mono)
@@ -51,7 +53,7 @@ export function begin(keeper: Keeper, step: Step, basis: Pick<Work, "local" | "m
  * on like PostgreSQL does: a copy of hours is not thrown away for a moment without cluster data.
  */
 export function stillWanted(keeper: Keeper, work: Work, view: ClusterData | null): boolean {
-  const input = { view, local: work.local, settings: settingsOf(keeper) }
+  const input = { view, local: work.local, settings: settingsOf(keeper), fence: fenceOf(keeper) }
   const memory = { ...work.memory, working: work.step.kind }
   const { desired, steps: wanted } = plan(input, memory, keeper.ports.clock.now().mono)
   return desired.kind === "leave" || sameStep(wanted[0], work.step)
@@ -118,6 +120,12 @@ export function fieldsOf(step: Step): Readonly<Record<string, EventField>> {
       return { ...named, revision: step.revision }
     case "certify":
       return { ...named, epoch: step.certificate.epoch }
+    case "save-fencing":
+      return { ...named, on: step.mode.on }
+    case "detach":
+      return { ...named, epoch: step.epoch }
+    case "checkpoint":
+      return { ...named, nonce: step.nonce }
     case "save-keeper":
     case "unmark":
     case "initdb":

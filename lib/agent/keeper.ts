@@ -10,6 +10,9 @@
 import { type Millis, millis } from "#base/brand.ts"
 import { event } from "#model/events.ts"
 import { urgentEscalation } from "#keeper/settings.ts"
+import { certifyEnd, lastWords } from "./keeper-end.ts"
+import { holding, renewing } from "./keeper-lease.ts"
+import { promising } from "./keeper-promise.ts"
 import { announce, publishing } from "./keeper-publish.ts"
 import { type Keeper, type KeeperOptions, type KeeperPorts, newKeeper } from "./keeper-state.ts"
 import { pauseOf, report, tick } from "./keeper-tick.ts"
@@ -20,7 +23,8 @@ export type { KeeperOptions, KeeperPorts, KeeperState } from "./keeper-state.ts"
 
 /**
  * Runs until `signal` aborts, then stops PostgreSQL and resolves. The info stays until it expires:
- * a keeper that is back in time keeps its role (T11).
+ * a keeper that is back in time keeps its role (T11), unless it was a primary whose leader acts on
+ * evidence (`keeper-end.ts`).
  */
 export async function runKeeper(
   ports: KeeperPorts,
@@ -34,15 +38,21 @@ export async function runKeeper(
   postgres.onChange(() => keeper.wake.ring())
   const ended = new AbortController()
   // to the last: a shutdown that takes its time must not run into the guardian's deadline (D-44)
-  const held = holding(keeper, ended.signal)
+  const held = Promise.all([
+    holding(keeper, ended.signal),
+    renewing(keeper, ended.signal),
+    promising(keeper, ended.signal),
+  ])
   await Promise.all([
     ticking(keeper, signal),
     publishingLoop(keeper, signal),
     listening(keeper, signal),
   ])
   log.event(event("keeper.stopping"))
-  await giveUp(keeper)
   try {
+    const epoch = await lastWords(keeper)
+    await giveUp(keeper)
+    if (epoch !== null) await certifyEnd(keeper, epoch)
     await postgres.end(urgentEscalation, new AbortController().signal)
   } finally {
     ended.abort()
@@ -82,25 +92,6 @@ const beat = ({ view, sleepInterval }: Keeper): Millis =>
     ? millis(Math.min(sleepInterval, revokedBeat))
     : sleepInterval
 const revokedBeat = 100
-
-/**
- * A call that hangs is given up, so that the next comes in time. Who finds its uid taken is no
- * keeper.
- */
-function holding(keeper: Keeper, signal: AbortSignal): Promise<void> {
-  const { clock, postgres, log } = keeper.ports
-  const third = (): ReturnType<typeof millis> => millis(keeper.failInterval / 3)
-  return forever(
-    async () => {
-      if (keeper.claim.kind === "taken") return
-      const until = millis(clock.now().mono + keeper.failInterval)
-      await postgres.hold(until, clock.deadline(third(), signal))
-    },
-    () => clock.sleep(third(), signal),
-    log,
-    signal,
-  )
-}
 
 const listenPause = millis(1_000)
 function listening(keeper: Keeper, signal: AbortSignal): Promise<void> {

@@ -19,6 +19,9 @@ export interface Bell {
   wait(clock: Clock, ms: Millis, signal: AbortSignal): Promise<void>
 }
 
+/** Nobody sees it; made once, because an error notes where it was made. */
+const rang = new Error("the bell rang")
+
 export function bell(): Bell {
   let rung = false
   let wake: (() => void) | null = null
@@ -30,13 +33,17 @@ export function bell(): Bell {
     async wait(clock, ms, signal) {
       if (!rung) {
         const awake = new AbortController()
-        wake = () => awake.abort()
+        // every loop comes by here all the time: a listener is much cheaper than AbortSignal.any
+        const end = (): void => awake.abort(rang)
+        wake = end
+        signal.addEventListener("abort", end, { once: true })
         try {
-          await clock.sleep(ms, AbortSignal.any([signal, awake.signal]))
+          await clock.sleep(ms, signal.aborted ? signal : awake.signal)
         } catch (error) {
           if (signal.aborted) throw error
         } finally {
           wake = null
+          signal.removeEventListener("abort", end)
         }
       }
       rung = false

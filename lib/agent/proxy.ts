@@ -4,23 +4,26 @@
  *
  * What must never be: forwarding by a view older than proxyTimeout, also when this process was
  * suspended between the read and the act; forwarding by a check that began before the watcher
- * fired; a generation published before its cut is done; a graceful end that leaves a session open
- * or withdraws the info before the cut.
+ * fired; a generation published before its cut, or its drain, is done; a graceful end that leaves a
+ * session open or withdraws the info before the cut.
+ *
+ * A drain takes seconds and runs beside the checks, which may overtake it by whatever they find.
+ * When it is over it rings, and the check that follows, on a view read after it, acknowledges.
  */
 import { type Millis, millis, never } from "#base/brand.ts"
 import { type Event, event } from "#model/events.ts"
-import { infoUID, proxyUID, type ProxyUID } from "#model/ids.ts"
+import { type Generation, infoUID, proxyUID, type ProxyUID } from "#model/ids.ts"
 import { type ProxyInfo, capabilities } from "#model/info.ts"
 import type { Chance, Clock } from "#port/clock.ts"
 import type { Log } from "#port/log.ts"
+import type { Peers } from "#port/peer.ts"
 import type { Relay } from "#port/relay.ts"
-import { type Store, StoreError } from "#port/store.ts"
+import type { Store } from "#port/store.ts"
 import {
   type Act,
   type Announcement,
   type Decision,
   type Memory,
-  type View,
   decide,
   done,
   expire,
@@ -29,14 +32,18 @@ import {
   isStale,
   lapsed,
   newMemory,
+  validUntil,
 } from "#proxy/brain.ts"
 import type { Destination } from "#proxy/gate.ts"
 
-import { aborted, bell, forever } from "./loop.ts"
+import { type Bell, aborted, bell, forever } from "./loop.ts"
+import { type Vouching, learnContact, seekWord, silent, watched } from "./proxy-word.ts"
+import { look, message } from "./proxy-look.ts"
 
 export interface ProxyPorts {
   readonly store: Store
   readonly relay: Relay
+  readonly peers: Pick<Peers, "lease">
   readonly clock: Clock
   readonly chance: Chance
   readonly log: Log
@@ -56,7 +63,10 @@ export interface ProxyOptions {
  * of the read, and publishes a generation only after its cut: a leader may count its silence from
  * that timeout.
  */
-export const proxyCapabilities: readonly string[] = [capabilities.boundedView]
+export const proxyCapabilities: readonly string[] = [
+  capabilities.boundedView,
+  capabilities.switchover,
+]
 
 /** Timers stand still while a machine is suspended: the watcher looks at least this often. */
 const watcherPause = millis(500)
@@ -79,14 +89,21 @@ export async function runProxy(
     self: options.uid ?? proxyUID(ports.chance.uid()),
     memory: newMemory(clock.now()),
     destination: null,
+    drain: null,
+    told: null,
+    wake: bell(),
     heardUntil: null,
+    vouching: silent(),
     checking: new AbortController(),
     expiring: false,
   }
-  const wake = bell()
+  const { wake } = proxy
   const interval = (): Millis => proxy.memory.checkInterval
   const watch = (): Promise<void> => store.watch("clusterdata", () => wake.ring(), signal)
-  const watchdog = (): Promise<void> => watchTimeout(proxy)
+  const watchdog = (): Promise<void> => {
+    seekWord(proxy)
+    return watchTimeout(proxy)
+  }
   const loops = [
     forever(
       () => check(proxy),
@@ -100,23 +117,38 @@ export async function runProxy(
   await aborted(signal)
   await close(proxy) // at once; a check that still hangs finds the signal aborted and opens nothing
   await ports.relay.unlisten()
-  await Promise.all(loops)
+  await Promise.all([...loops, proxy.drain?.ended, proxy.vouching.asking, proxy.vouching.reading])
   await withdraw(proxy)
 }
 
 /** One run of the proxy. Mutable: the loops below share it. */
-interface Proxy extends ProxyPorts {
+export interface Proxy extends ProxyPorts {
   readonly options: ProxyOptions
   readonly signal: AbortSignal
   readonly self: ProxyUID
   memory: Memory
-  /** What the data plane was told last; null is closed. */
+  /** Where the data plane leads, also while that is drained; null is closed. */
   destination: Destination | null
+  /** The last drain. */
+  drain: Drain | null
+  /** The generation last published. */
+  told: Generation | null
+  readonly wake: Bell
   /** How long the last answered publish is sure to count; null before the first one. */
   heardUntil: Millis | null
+  /** The keeper's word (O4), written by `proxy-word.ts`. */
+  readonly vouching: Vouching
   /** The check under way; the watcher aborts it: nothing of it takes effect after its cut. */
   checking: AbortController
   expiring: boolean
+}
+
+/** A drain, from its beginning until it is done or overtaken. */
+interface Drain {
+  /** False as soon as it is done, or something else was told to the data plane. */
+  underWay: boolean
+  /** Resolves when the data plane is done with it, one way or the other. */
+  ended: Promise<void>
 }
 
 /** What became of an act, and so of the check. `failed` counts like an unreadable store. */
@@ -132,8 +164,31 @@ function say(proxy: Proxy, events: readonly Event[]): void {
 }
 
 async function close(proxy: Proxy): Promise<void> {
+  overtake(proxy)
   proxy.destination = null
   await proxy.relay.apply({ kind: "wait", drain: null })
+}
+
+function overtake({ drain }: Proxy): void {
+  if (drain !== null) drain.underWay = false
+}
+
+function startDrain(proxy: Proxy, bound: Millis): void {
+  const drain: Drain = { underWay: true, ended: Promise.resolve() }
+  proxy.drain = drain
+  drain.ended = finishDrain(proxy, drain, bound).catch((error: unknown) => {
+    drain.underWay = false // the next check finds the destination still there and drains again
+    say(proxy, [event("agent.failed", { error: message(error) })])
+  })
+}
+
+async function finishDrain(proxy: Proxy, drain: Drain, bound: Millis): Promise<void> {
+  const applied = await proxy.relay.apply({ kind: "wait", drain: bound })
+  if (applied === "overtaken" || !drain.underWay) return
+  drain.underWay = false
+  proxy.destination = null
+  say(proxy, [event("proxy.drained")])
+  proxy.wake.ring()
 }
 
 async function check(proxy: Proxy): Promise<void> {
@@ -150,10 +205,12 @@ async function tryOnce(proxy: Proxy): Promise<"again" | "enough"> {
   proxy.checking = new AbortController()
   const signal = AbortSignal.any([proxy.signal, proxy.checking.signal])
   const readAt = proxy.clock.now().mono
-  const view = await look(proxy.store, signal)
+  const view = await timely(proxy, signal, (bound) => look(proxy.store, bound))
   if (signal.aborted) return "enough"
-  const { self, destination } = proxy
-  const snapshot = { self, view, readAt, destination, listening: proxy.relay.listening }
+  const { self, destination, told } = proxy
+  const draining = proxy.drain?.underWay === true
+  const { listening } = proxy.relay
+  const snapshot = { self, view, readAt, destination, draining, told, listening }
   const decision = decide(snapshot, proxy.memory, proxy.clock.now())
   const outcome = await carryOut(proxy, decision, readAt, signal)
   // The watcher or the end of the process has spoken meanwhile: this check never was.
@@ -162,11 +219,14 @@ async function tryOnce(proxy: Proxy): Promise<"again" | "enough"> {
     case "done":
       proxy.memory = decision.memory
       say(proxy, decision.events)
+      if (view.kind === "found") learnContact(proxy)
+      else seekWord(proxy)
       break
     case "failed": {
       const { memory, events } = failed(proxy.memory, outcome.why)
       proxy.memory = memory
       say(proxy, events)
+      seekWord(proxy)
       break
     }
     case "stale":
@@ -205,7 +265,11 @@ async function perform(proxy: Proxy, act: Act, signal: AbortSignal): Promise<Out
     case "cut":
       await close(proxy)
       break
+    case "drain":
+      startDrain(proxy, act.bound)
+      break
     case "forward":
+      overtake(proxy)
       proxy.destination = act.to
       await relay.apply({ kind: "forward", ...act.to })
       break
@@ -231,7 +295,9 @@ async function publish(proxy: Proxy, act: Publish, signal: AbortSignal): Promise
   const startedAt = proxy.clock.now().mono
   try {
     const info = proxyInfo(proxy, act.info)
-    await proxy.store.publish({ kind: "proxy", info }, act.info.ttl, signal)
+    await timely(proxy, signal, (bound) =>
+      proxy.store.publish({ kind: "proxy", info }, act.info.ttl, bound),
+    )
   } catch (error) {
     if (signal.aborted) return { kind: "failed", why: "aborted" }
     const why = `the proxy info could not be published: ${message(error)}`
@@ -239,6 +305,7 @@ async function publish(proxy: Proxy, act: Publish, signal: AbortSignal): Promise
     say(proxy, [event("store.failed", { error: why })])
     return { kind: "done" }
   }
+  proxy.told = act.info.generation
   const late = lapsed(proxy.heardUntil, proxy.clock.now())
   proxy.heardUntil = heardUntil(act.info, startedAt)
   return late && act.required ? { kind: "lapsed" } : { kind: "done" }
@@ -246,9 +313,8 @@ async function publish(proxy: Proxy, act: Publish, signal: AbortSignal): Promise
 
 /** The timeout watcher (7.2): waits for no check and outlives each of them. */
 async function watchTimeout(proxy: Proxy): Promise<void> {
-  const { destination, relay, options } = proxy
-  const state = { destination, listening: relay.listening }
-  const verdict = expire(state, proxy.memory, proxy.clock.now(), options.stopListening)
+  const { options } = proxy
+  const verdict = expire(watched(proxy), proxy.memory, proxy.clock.now(), options.stopListening)
   if (verdict === null || proxy.expiring) return
   proxy.expiring = true
   proxy.checking.abort()
@@ -263,8 +329,8 @@ async function watchTimeout(proxy: Proxy): Promise<void> {
   }
 }
 
-function untilTimeout({ memory, clock }: Proxy): Millis {
-  const left = memory.goodAt + memory.timeout - clock.now().mono
+function untilTimeout(proxy: Proxy): Millis {
+  const left = validUntil(watched(proxy), proxy.memory) - proxy.clock.now().mono
   return left <= 0 ? watcherPause : millis(Math.min(left, watcherPause))
 }
 
@@ -272,18 +338,25 @@ function untilTimeout({ memory, clock }: Proxy): Millis {
  * One read of the view. Store trouble is a finding, not an exception: the brain knows what each
  * kind means.
  */
-async function look(store: Store, signal: AbortSignal): Promise<View> {
+/** What hangs since before the store is back is given up in time for another try (P6). */
+async function timely<T>(
+  proxy: Proxy,
+  signal: AbortSignal,
+  work: (bound: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController()
+  const { clock, memory, wake } = proxy
+  const end = AbortSignal.any([signal, over.signal])
+  const bound = clock.deadline(millis(patience * memory.timeout), end)
   try {
-    const reading = await store.read(signal)
-    return reading.kind === "absent" ? reading : { kind: "found", data: reading.data }
-  } catch (error) {
-    const why = message(error)
-    if (signal.aborted) return { kind: "unreachable", why } // the caller drops it
-    if (!(error instanceof StoreError)) throw error
-    if (error.code === "format") return { kind: "unsupported", why }
-    return error.code === "malformed" ? { kind: "malformed", why } : { kind: "unreachable", why }
+    return await work(bound)
+  } finally {
+    if (bound.aborted && !signal.aborted) wake.ring()
+    over.abort()
   }
 }
+/** Of proxyTimeout. */
+const patience = 0.7
 
 const proxyInfo = ({ chance, options, self }: Proxy, announced: Announcement): ProxyInfo => ({
   infoUID: infoUID(chance.uid()),
@@ -310,5 +383,3 @@ async function withdraw({ store, clock, log, self }: Proxy): Promise<void> {
     over.abort()
   }
 }
-
-const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))

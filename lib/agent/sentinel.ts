@@ -11,22 +11,35 @@ import { toMillis } from "#base/duration.ts"
 import { generator } from "#base/random.ts"
 import { type ClusterData, newClusterData } from "#model/cluster.ts"
 import { type Event, event } from "#model/events.ts"
-import { type Nonce, type SentinelUID, infoUID, newCluster } from "#model/ids.ts"
-import { capabilities } from "#model/info.ts"
+import {
+  type InfoUID,
+  type KeeperUID,
+  type Nonce,
+  type SentinelUID,
+  infoUID,
+  newCluster,
+} from "#model/ids.ts"
+import { type Infos, type SentinelInfo, capabilities } from "#model/info.ts"
 import { type Spec, defaults, withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
 import type { Chance, Clock } from "#port/clock.ts"
 import type { Log } from "#port/log.ts"
+import type { PeerEndpoint, Peers } from "#port/peer.ts"
 import type { Leadership, Reading, Store, Version } from "#port/store.ts"
-import { decide } from "#sentinel/decide.ts"
+import { type Decision, decide } from "#sentinel/decide.ts"
 import { type Memory, emptyMemory, interrupt, watch } from "#sentinel/memory.ts"
 import { type Bell, aborted, bell, forever } from "./loop.ts"
+import { noEndpoint, noPeers } from "./no-peers.ts"
+import { type Eyes, eyes } from "./sentinel-doors.ts"
 
 export interface SentinelPorts {
   readonly store: Store
   readonly clock: Clock
   readonly chance: Chance
   readonly log: Log
+  /** Absent: nothing is seen but what stands in the store. */
+  readonly peers?: Peers
+  readonly endpoint?: PeerEndpoint
 }
 
 export interface SentinelOptions {
@@ -48,6 +61,7 @@ export interface SentinelState {
 /** Waking up for every info would multiply the reads; changes this close together are one. */
 const gatherPause = millis(20)
 const electionPause = millis(1_000)
+const nudgeBound = millis(500)
 /** A sleepInterval of nothing is allowed; a read and a decision take their time all the same. */
 const ageFloor = 500
 const infoTtl = (sleepInterval: Millis): Millis => millis(Math.max(20_000, 2 * sleepInterval))
@@ -60,15 +74,35 @@ export async function runSentinel(
 ): Promise<void> {
   const wake = bell()
   const office: Office = { held: null, elections: 0, lastCheck: null }
-  const check = checker(ports, options, office)
+  const { clock, endpoint = noEndpoint, peers = noPeers } = ports
+  let news = false
+  const looking = eyes(
+    { ...ports, peers },
+    {
+      uid: options.uid,
+      leads: () => office.held !== null,
+      tell: () => {
+        news = true
+        wake.ring()
+      },
+    },
+  )
+  const hasNews = (): boolean => {
+    const had = news
+    news = false
+    return had
+  }
+  const check = checker({ ...ports, peers, endpoint }, options, office, { looking, hasNews })
+  endpoint.answer({ nudge: () => wake.ring() })
   await Promise.all([
     campaign(ports, options, office, wake, signal),
     ports.store.watch("everything", () => wake.ring(), signal).catch(() => undefined),
+    ...(endpoint.address === "" ? [] : [looking.run(signal)]),
     forever(
       () => check.round(signal),
       async () => {
-        await ports.clock.sleep(gatherPause, signal)
-        await wake.wait(ports.clock, check.sleepInterval(), signal)
+        await clock.sleep(gatherPause, signal)
+        await wake.wait(clock, check.pause(), signal)
       },
       ports.log,
       signal,
@@ -124,30 +158,72 @@ interface Unanswered {
 
 interface Checker {
   round(signal: AbortSignal): Promise<void>
-  sleepInterval(): Millis
+  /** Until the next round, if nothing wakes it. */
+  pause(): Millis
 }
 
-function checker(ports: SentinelPorts, options: SentinelOptions, office: Office): Checker {
-  const { store, clock, chance, log } = ports
-  let memory: Memory = emptyMemory
-  let unanswered: Unanswered | null = null
-  let sleepInterval = toMillis(defaults.sleepInterval)
-  let published: Millis | null = null
-  let broken = ""
+/** What is seen past the store. */
+interface Sight {
+  readonly looking: Eyes
+  /** True once after each find. */
+  readonly hasNews: () => boolean
+}
 
-  async function publish(signal: AbortSignal): Promise<void> {
+/** Each word that is waited for is asked for once; the next one comes with the next word. */
+function nudger({ peers, clock }: Required<SentinelPorts>) {
+  const asked = new Map<KeeperUID, InfoUID>()
+  return (awaited: Decision["awaited"], infos: Infos, signal: AbortSignal): void => {
+    for (const uid of awaited) {
+      const info = infos.keepers.get(uid)
+      if (info === undefined || info.peerAddress === "" || asked.get(uid) === info.infoUID) continue
+      asked.set(uid, info.infoUID)
+      void peers.nudge(info.peerAddress, clock.deadline(nudgeBound, signal))
+    }
+  }
+}
+
+/** Refreshes what this sentinel says of itself, at once when there is news. */
+function publisher(
+  { store, clock, chance, endpoint }: Required<SentinelPorts>,
+  uid: SentinelUID,
+  { looking, hasNews }: Sight,
+) {
+  let published: Millis | null = null
+  return async (sleepInterval: Millis, signal: AbortSignal): Promise<void> => {
     const { mono } = clock.now()
-    if (published !== null && mono - published < sleepInterval) return
-    const info = {
-      UID: options.uid,
+    if (!hasNews() && published !== null && mono - published < sleepInterval) return
+    published = null
+    const info: SentinelInfo = {
+      UID: uid,
       infoUID: infoUID(chance.uid()),
-      capabilities: [capabilities.pause],
-      peerAddress: "",
-      evidence: [],
+      capabilities: [
+        capabilities.pause,
+        capabilities.promise,
+        ...(endpoint.address === "" ? [] : [capabilities.evidence]),
+      ],
+      peerAddress: endpoint.address,
+      evidence: looking.found(),
     }
     await store.publish({ kind: "sentinel", info }, infoTtl(sleepInterval), signal)
     published = mono
   }
+}
+
+function checker(
+  ports: Required<SentinelPorts>,
+  options: SentinelOptions,
+  office: Office,
+  sight: Sight,
+): Checker {
+  const { store, clock, chance, log } = ports
+  const { looking } = sight
+  const publish = publisher(ports, options.uid, sight)
+  let memory: Memory = emptyMemory
+  let unanswered: Unanswered | null = null
+  let sleepInterval = toMillis(defaults.sleepInterval)
+  let broken = ""
+  let due: Millis | null = null
+  const nudge = nudger(ports)
 
   /**
    * The unanswered write was applied when its nonce is in the document; otherwise it was not, or is
@@ -173,8 +249,11 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
     for (const { key, error } of infos.broken) log.event(event("info.malformed", { key, error }))
     // where every round is slow, a round like the others is no pause of this process (W4)
     const ageMax = Math.max(sleepInterval, ageFloor, memory.pace)
+    looking.note(data, infos)
     memory = watch(memory, { data, infos }, clock.now())
     const decision = decide({ data, infos }, memory, clock.now(), chance.seed())
+    due = decision.wake
+    nudge(decision.awaited, infos, signal)
     const { output } = decision
     if (output.kind === "broken") return refuse(output.rules.join("; "))
     broken = ""
@@ -222,18 +301,24 @@ function checker(ports: SentinelPorts, options: SentinelOptions, office: Office)
   }
 
   return {
-    sleepInterval: () => sleepInterval,
+    pause() {
+      if (due === null || office.held === null) return sleepInterval
+      return millis(Math.max(0, Math.min(sleepInterval, due - clock.now().mono)))
+    },
     async round(signal) {
       const started = clock.now().mono
+      due = null
       try {
         const found = await usable(await store.read(signal), signal)
         if (found === null) return
         sleepInterval = toMillis(withDefaults(found.data.cluster.spec).sleepInterval)
         settleUnanswered(found.data)
-        await publish(signal)
+        await publish(sleepInterval, signal)
         const { held } = office
         if (held !== null) return await lead(found.data, found.version, started, held, signal)
-        memory = watch(memory, { data: found.data, infos: await store.infos(signal) }, clock.now())
+        const infos = await store.infos(signal)
+        looking.note(found.data, infos)
+        memory = watch(memory, { data: found.data, infos }, clock.now())
       } catch (error) {
         memory = interrupt(memory) // whoever is silent now may be silent only to us (W6)
         throw error

@@ -29,17 +29,28 @@ export const firstOf =
     return 0
   }
 
+/** Documents mostly are in order already; every round of everybody asks. */
+function isSorted(keys: Iterable<string>): boolean {
+  let last = ""
+  for (const key of keys) {
+    if (key < last) return false
+    last = key
+  }
+  return true
+}
+
 export const sortedKeys = <K extends string>(map: ReadonlyMap<K, unknown>): K[] =>
-  [...map.keys()].toSorted(byText)
+  isSorted(map.keys()) ? [...map.keys()] : [...map.keys()].toSorted(byText)
 export const sortedValues = <K extends string, V>(map: ReadonlyMap<K, V>): V[] =>
-  sortedEntries(map).map(([, value]) => value)
+  isSorted(map.keys()) ? [...map.values()] : sortedEntries(map).map(([, value]) => value)
 export const sortedEntries = <K extends string, V>(map: ReadonlyMap<K, V>): [K, V][] =>
-  [...map.entries()].toSorted(by(([key]) => key, byText))
+  isSorted(map.keys()) ? [...map] : [...map].toSorted(by(([key]) => key, byText))
 
 /** Sorted and without repetitions. */
 export const sortedSet = <T extends string>(items: Iterable<T>): T[] =>
   [...new Set(items)].toSorted(byText)
 export const sameSet = (a: readonly string[], b: readonly string[]): boolean => {
+  if (a.length === b.length && a.every((item, i) => item === b[i])) return true
   const left = sortedSet(a)
   const right = sortedSet(b)
   return left.length === right.length && left.every((item, i) => item === right[i])

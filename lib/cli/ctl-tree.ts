@@ -8,7 +8,6 @@ import {
   ctlCommand,
   ctlVersionCommand,
   failkeeperCommand,
-  failoverCommand,
   helpCommand,
   initCommand,
   promoteCommand,
@@ -19,6 +18,7 @@ import {
   updateCommand,
   writeCommand,
 } from "./ctl.ts"
+import { explainCommand, failoverCommand, switchoverCommand } from "./ctl-moves.ts"
 import {
   configureCommand,
   pauseCommand,
@@ -46,7 +46,9 @@ export const ctlTree: Node = {
     leaf(specCommand),
     leaf(updateCommand),
     leaf(configureCommand),
+    leaf(switchoverCommand),
     leaf(failoverCommand),
+    leaf(explainCommand),
     leaf(pauseCommand),
     leaf(resumeCommand),
     leaf(restartCommand),

@@ -202,41 +202,6 @@ export const removekeeperCommand = sub({
   examples: [{ line: "stolon ctl removekeeper pg3", doc: "pg3 was decommissioned" }],
 })
 
-export const failoverCommand = sub({
-  name: "failover",
-  summary: "have another keeper become the primary",
-  about: [
-    "Asks the leading sentinel, then waits and tells what happens. Without --keeper the leader chooses.",
-  ],
-  flags: {
-    keeper: {
-      type: "string",
-      env: "none",
-      group: "Command",
-      placeholder: "UID",
-      doc: "keeper that shall become the primary",
-    },
-    timeout: {
-      type: "duration",
-      default: "60s",
-      env: "none",
-      group: "Command",
-      doc: "how long to wait for the new primary",
-    },
-    "no-wait": {
-      type: "bool",
-      env: "none",
-      group: "Command",
-      conflicts: ["timeout"],
-      doc: "return once the request is written",
-    },
-    ...yes,
-    ...dryRun,
-  },
-  examples: [{ line: "stolon ctl failover --keeper pg2", doc: "pg2 becomes the primary" }],
-  extension: true,
-})
-
 export const clusterdataCommand = sub({
   name: "clusterdata",
   summary: "read or write the whole cluster document",

@@ -4,6 +4,7 @@
  */
 import { debugFlag, portRule, serviceFlags, storeFlags } from "./common.ts"
 import { command, table } from "./flag.ts"
+import { peerFlags } from "./peer.ts"
 
 const keeper = "Keeper"
 const postgres = "PostgreSQL"
@@ -162,7 +163,7 @@ export const keeperCommand = command({
     "decisions in the store say. Run one per machine, as an unprivileged user (PostgreSQL refuses to run as root).",
   ],
   prefix: "STKEEPER",
-  flags: { ...storeFlags, ...keeperFlags, ...serviceFlags, ...debugFlag },
+  flags: { ...storeFlags, ...keeperFlags, ...peerFlags, ...serviceFlags, ...debugFlag },
   inherited: [],
   positionals: { usage: "", max: 0 },
   goVersion: true,

@@ -6,6 +6,7 @@ import { debugFlag, portRule, serviceFlags, storeFlags } from "./common.ts"
 import { command, table } from "./flag.ts"
 
 const listening = "Clients"
+const holding = "Clients while there is no primary"
 const keepalive = "TCP keepalive of clients"
 
 export const proxyFlags = table({
@@ -29,6 +30,22 @@ export const proxyFlags = table({
     default: true,
     group: listening,
     doc: "close the port while the store cannot be read for longer than proxyTimeout",
+  },
+  "hold-timeout": {
+    type: "duration",
+    default: "30s",
+    only: "stolon",
+    group: holding,
+    doc: "how long a new client waits for a primary before it is told that there is none",
+  },
+  "hold-max": {
+    type: "int",
+    default: 10_000,
+    min: 0,
+    only: "stolon",
+    group: holding,
+    placeholder: "N",
+    doc: "how many clients may wait; the next ones are told at once",
   },
   "tcp-keepalive-idle": {
     type: "int",
@@ -61,7 +78,7 @@ export const proxyCommand = command({
   summary: "lead clients to the primary, and to nobody else",
   about: [
     "Clients connect to a proxy as if it were PostgreSQL. It forwards to the current primary only, and cuts every connection when",
-    "the primary changes. Run one wherever clients are.",
+    "the primary changes; new clients wait for the next one. Run one wherever clients are.",
   ],
   prefix: "STPROXY",
   flags: { ...storeFlags, ...proxyFlags, ...serviceFlags, ...debugFlag },

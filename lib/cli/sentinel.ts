@@ -4,6 +4,7 @@
  */
 import { debugFlag, serviceFlags, storeFlags } from "./common.ts"
 import { command, table } from "./flag.ts"
+import { peerFlags } from "./peer.ts"
 
 export const sentinelFlags = table({
   "initial-cluster-spec": {
@@ -22,7 +23,7 @@ export const sentinelCommand = command({
     "Run two or three, on different machines.",
   ],
   prefix: "STSENTINEL",
-  flags: { ...storeFlags, ...sentinelFlags, ...serviceFlags, ...debugFlag },
+  flags: { ...storeFlags, ...sentinelFlags, ...peerFlags, ...serviceFlags, ...debugFlag },
   inherited: [],
   positionals: { usage: "", max: 0 },
   goVersion: true,

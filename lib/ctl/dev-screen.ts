@@ -100,7 +100,7 @@ function commandRows(scene: Scene): readonly (readonly string[])[] {
   for (const [line, doc] of primary === undefined ? [] : breakages(scene, primary))
     rows.push([rows.length === 1 ? "Break it" : "", line, doc])
   rows.push(["Look", `${program} ctl status ${storeFlags}`, ""])
-  rows.push(["Switch", `${program} ctl failover ${storeFlags}`, ""])
+  rows.push(["Switch", `${program} ctl switchover ${storeFlags}`, ""])
   return wide(rows)
 }
 

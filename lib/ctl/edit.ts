@@ -3,11 +3,11 @@
  * them is `cmd/ctl-write.ts`; an edit may be computed several times, on data that changed in
  * between, so it must not remember anything.
  */
-import { type ClusterData, type Keeper, dbOfKeeper, isLedByUs } from "#model/cluster.ts"
+import { type ClusterData, type Keeper, dbOfKeeper } from "#model/cluster.ts"
 import { Spec, withDefaults } from "#model/spec.ts"
 import { same } from "#model/codec.ts"
 import { validate } from "#model/validation.ts"
-import { type KeeperUID, type Nonce, keeperUID } from "#model/ids.ts"
+import type { KeeperUID, Nonce } from "#model/ids.ts"
 import { sortedKeys } from "#base/order.ts"
 import { nearest } from "#base/text.ts"
 import { lastHope } from "./last-hope.ts"
@@ -62,13 +62,6 @@ export const removeChange = (uid: KeeperUID, manner: Manner, evenLast = false): 
   repairs: false,
   inForce: (data) => !data.keepers.has(uid),
   once: false,
-})
-
-export const failoverChange = (nonce: Nonce, target: KeeperUID | null): Change => ({
-  edit: requestFailover(nonce, target),
-  repairs: false,
-  inForce: (data) => data.cluster.status.failoverRequest?.nonce === nonce,
-  once: true,
 })
 
 const refused = (message: string): Edited => ({ kind: "refused", message })
@@ -130,7 +123,7 @@ export const removeKeeper =
       return refused(
         manner === "go"
           ? "keeper assigned db is the current cluster master db."
-          : `keeper ${uid} has the primary; move it first: stolon ctl failover`,
+          : `keeper ${uid} has the primary; move it first: stolon ctl switchover`,
       )
     const hope = manner === "go" || evenLast ? null : lastHope(data, uid)
     if (hope !== null) return refused(hope)
@@ -147,48 +140,6 @@ export const noKeeper = (data: ClusterData, uid: KeeperUID, manner: Manner): str
   const near = nearest(uid, known)
   const advice = near === null ? "" : `; did you mean ${near}?`
   return `there is no keeper ${uid}${advice} (keepers: ${known.join(", ") || "none"})`
-}
-
-/** `failover`: a wish for the leader. Refused where it is plain that it cannot be fulfilled. */
-export const requestFailover =
-  (nonce: Nonce, target: KeeperUID | null): Edit =>
-  (data) => {
-    const { status } = data.cluster
-    if (status.phase !== "normal" || status.master === "")
-      return refused("the cluster has no primary yet; see: stolon ctl status")
-    if (!isLedByUs(data))
-      return refused(
-        "the leading sentinel does not know this request (it is Go stolon's); use: stolon ctl failkeeper",
-      )
-    const pending = status.failoverRequest
-    if (pending !== undefined && pending.nonce !== nonce)
-      return refused(
-        `another failover is pending (request ${pending.nonce}); see: stolon ctl status`,
-      )
-    if (target !== null) {
-      const broken = cannotBecomePrimary(data, target)
-      if (broken !== null) return refused(broken)
-    } else if (data.dbs.size < 2)
-      return refused("there is no standby that could become the primary")
-    const wish = { nonce, keeper: target ?? keeperUID("") }
-    return {
-      kind: "edited",
-      data: {
-        ...data,
-        cluster: { ...data.cluster, status: { ...status, failoverRequest: wish } },
-      },
-    }
-  }
-
-function cannotBecomePrimary(data: ClusterData, target: KeeperUID): string | null {
-  const keeper = data.keepers.get(target)
-  if (keeper === undefined) return noKeeper(data, target, "strict")
-  const db = dbOfKeeper(data, target)
-  if (db === undefined) return `keeper ${target} has no database; see: stolon ctl status`
-  if (db.uid === data.cluster.status.master) return `keeper ${target} already has the primary`
-  if (keeper.status.canBeMaster === false)
-    return `keeper ${target} was started with --can-be-master=false`
-  return null
 }
 
 /** The same data with the mark by which its writer recognises it (protocol W5). */

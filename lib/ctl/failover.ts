@@ -23,10 +23,10 @@ export interface Watch {
 export type Progress =
   | { readonly kind: "waiting" }
   | { readonly kind: "done"; readonly keeper: KeeperUID | null }
-  /** The request is gone and nothing changed. */
-  | { readonly kind: "refused" }
+  /** Nothing was changed. `why` is the leader's answer; null: the request is gone without one. */
+  | { readonly kind: "refused"; readonly why: string | null }
   /** The old primary was deposed and then reinstated: nobody could take over. */
-  | { readonly kind: "reinstated" }
+  | { readonly kind: "reinstated"; readonly why: string | null }
   /** Another keeper than the wanted one. */
   | { readonly kind: "other"; readonly keeper: KeeperUID | null }
 
@@ -53,15 +53,16 @@ export function see(watch: Watch, data: ClusterData): Seen {
 }
 
 function judge(watch: Watch, data: ClusterData, pending: boolean, begun: boolean): Progress {
-  const { master, primaryRevoked } = data.cluster.status
+  const { master, primaryRevoked, answered } = data.cluster.status
   const keeper = keeperOf(data, master)
+  const why = answered?.nonce === watch.nonce && answered.why !== "" ? answered.why : null
   if (master !== watch.before) {
     if (master === "" || primaryRevoked || !isServing(data, master)) return { kind: "waiting" }
     const wanted = watch.target === null || watch.target === keeper
     return wanted ? { kind: "done", keeper } : { kind: "other", keeper }
   }
   if (pending || primaryRevoked) return { kind: "waiting" }
-  return begun ? { kind: "reinstated" } : { kind: "refused" }
+  return { kind: begun ? "reinstated" : "refused", why }
 }
 
 /** The gate leads to it and it has applied its role. */

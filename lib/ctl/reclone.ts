@@ -21,7 +21,7 @@ export function recloneRefusal(
   if (typeof asked === "string") return asked
   const { master } = data.cluster.status
   if (asked.db.uid === master)
-    return `keeper ${uid} has the primary; move it first: stolon ctl failover`
+    return `keeper ${uid} has the primary; move it first: stolon ctl switchover`
   if (asked.db.spec.role !== "standby") return `keeper ${uid} has no standby`
   const primary = data.dbs.get(master)
   const source = primary?.spec.keeperUID

@@ -8,6 +8,7 @@ import type { Json } from "#model/json.ts"
 import { printJsonIndented } from "#model/json.ts"
 import { type Pause, describePause } from "#model/wish.ts"
 import { formatLsn } from "#base/lsn.ts"
+import { safetyLines, safetyValue } from "./safety.ts"
 import { columns } from "./table.ts"
 import type { Facts, Member, ProxyFact } from "./status.ts"
 
@@ -46,7 +47,9 @@ function head(facts: Facts, paint: Paint): string {
   const kind = facts.clusterUID === null ? "" : `, ${mode} replication`
   const standby = facts.role === "standby" ? ", standby of an external primary" : ""
   const title = `${paint.bold(`Cluster ${facts.clusterName}`)}${uid}: ${facts.phase}${kind}${standby}`
-  return [title, ...pauseLines(facts).map(paint.bad), primaryLine(facts, paint)].join("\n")
+  const safe = facts.clusterUID === null ? [] : safetyLines(facts.safety)
+  const pauses = pauseLines(facts).map(paint.bad)
+  return [title, ...pauses, primaryLine(facts, paint), ...safe].join("\n")
 }
 
 /** Loud, because nobody is replaced while they stand there. */
@@ -71,6 +74,9 @@ function primaryLine(facts: Facts, paint: Paint): string {
   const { primary } = facts
   if (primary === null) return `Primary: ${paint.bad("none")}`
   const who = primary.keeper ?? primary.db
+  const { switchover } = facts.safety
+  if (!primary.revoked && !primary.gateOpen && switchover?.phase === "hold")
+    return `Primary: ${paint.bold(who)}, ${paint.bad("clients are held for a switchover")}`
   if (primary.revoked) return `Primary: ${paint.bad(`none (the one on ${who} is deposed)`)}`
   const gate = primary.gateOpen
     ? paint.good("open to clients through proxies")
@@ -78,7 +84,7 @@ function primaryLine(facts: Facts, paint: Paint): string {
   return `Primary: ${paint.bold(who)}, ${gate}`
 }
 
-function section(
+export function section(
   title: string,
   rows: readonly (readonly string[])[],
   paint: Paint,
@@ -174,6 +180,7 @@ function statusValue(facts: Facts): Json {
     members: facts.members.map(memberValue),
     sentinels: facts.sentinels.map(({ uid, leader }) => ({ uid, leader })),
     proxies: facts.proxies.map((proxy) => ({ ...proxy })),
+    safety: safetyValue(facts.safety),
     waiting: facts.waiting.map(({ code: why, text }) => ({ code: why, text })),
     warnings: facts.warnings,
   }

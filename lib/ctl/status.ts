@@ -13,6 +13,7 @@ import { withDefaults } from "#model/spec.ts"
 import type { Pause } from "#model/wish.ts"
 import type { LSN } from "#base/lsn.ts"
 import { sortedKeys, sortedSet, sortedValues } from "#base/order.ts"
+import { type Safety, safetyOf } from "./safety.ts"
 import { warnings } from "./warning.ts"
 import { type Waiting, waiting } from "./waiting.ts"
 
@@ -95,6 +96,7 @@ export interface Facts {
   readonly sentinels: readonly Sentinel[]
   readonly leader: SentinelUID | null
   readonly proxies: readonly ProxyFact[]
+  readonly safety: Safety
   readonly waiting: readonly Waiting[]
   readonly warnings: readonly string[]
 }
@@ -114,6 +116,7 @@ export function facts(clusterName: string, found: Found): Facts {
     sentinels: sentinels(infos, leader),
     leader,
     proxies: proxies(data, infos),
+    safety: safetyOf(found),
   }
   return { ...partial, waiting: waiting(found, partial), warnings: warnings(found) }
 }

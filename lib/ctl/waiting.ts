@@ -17,6 +17,7 @@ export type WaitingCode =
   | "fencing"
   | "no-primary"
   | "failover-requested"
+  | "switchover"
   | "gate-closed"
   | "proxy-behind"
   | "keeper-unhealthy"
@@ -79,7 +80,7 @@ function primary(found: Found, facts: Known): readonly Waiting[] {
   const request = found.data?.cluster.status.failoverRequest
   const requested: readonly Waiting[] =
     request === undefined
-      ? []
+      ? switching(facts)
       : [
           {
             code: "failover-requested",
@@ -100,6 +101,13 @@ function primary(found: Found, facts: Known): readonly Waiting[] {
   ]
 }
 
+function switching({ safety: { switchover } }: Known): readonly Waiting[] {
+  if (switchover === null) return []
+  const to = switchover.keeper === "" ? "" : ` to ${switchover.keeper}`
+  const text = `the leader to finish the switchover${to} (${switchover.phase || "asked"})`
+  return [{ code: "switchover", text }]
+}
+
 function gate(found: Found, facts: Known): readonly Waiting[] {
   const { data } = found
   if (data === null || facts.phase !== "normal") return []
@@ -110,6 +118,7 @@ function gate(found: Found, facts: Known): readonly Waiting[] {
       text: `proxy ${proxy.uid} to apply routes ${data.proxy.generation} (it has ${proxy.generation})`,
     }))
   if (facts.primary === null || facts.primary.revoked || facts.primary.gateOpen) return behind
+  if (facts.safety.switchover?.phase === "hold") return behind
   const who = facts.primary.keeper ?? facts.primary.db
   return [
     ...behind,

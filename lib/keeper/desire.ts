@@ -16,7 +16,12 @@ import { byText, sortedValues } from "#base/order.ts"
 
 export type Role =
   | { readonly kind: "primary" }
-  | { readonly kind: "internal"; readonly followed: DB }
+  | {
+      readonly kind: "internal"
+      readonly followed: DB
+      /** L3: it confirms no commit of the primary of this epoch any more, which is revoked. */
+      readonly letGo?: Epoch
+    }
   /** The top of a standby cluster: it follows a primary outside. */
   | {
       readonly kind: "external"
@@ -33,6 +38,8 @@ export interface Run {
   readonly peers: readonly string[]
   /** The cluster's other DBs, by uid. */
   readonly others: readonly DB[]
+  /** D3: the epoch in which somebody could take over from this primary at once. */
+  readonly heirsIn?: Epoch
 }
 export interface Stopped {
   readonly kind: "stopped"
@@ -106,7 +113,27 @@ function run(view: ClusterData, db: DB): Desired {
     spec: withDefaults(view.cluster.spec),
     peers: [...new Set(peers)].toSorted(byText),
     others,
+    ...(hasHeirs(view, db) ? { heirsIn: view.cluster.status.primaryEpoch } : {}),
   }
+}
+
+/**
+ * Whether it serves anybody to certify the end of this primary at once. Only where the leader acts
+ * on evidence: otherwise who is back in time keeps its role (T11). And only where somebody could
+ * take over: otherwise it is the one that has to come back, and needs no new epoch for it.
+ */
+export function hasHeirs({ cluster, dbs }: ClusterData, db: DB): boolean {
+  const { primaryEpoch, master, electable } = cluster.status
+  const asked = cluster.spec.failureDetection === "evidence" && primaryEpoch !== ""
+  if (!asked || master !== db.uid || db.spec.role !== "master") return false
+  if (electable !== undefined) return electable.dbs.some((uid) => uid !== db.uid)
+  return sortedValues(dbs).some(
+    ({ spec: { role, followConfig }, status }) =>
+      role === "standby" &&
+      status.healthy &&
+      followConfig?.type === "internal" &&
+      followConfig.dbuid === db.uid,
+  )
 }
 
 function roleOf(view: ClusterData, db: DB): Role | string {
@@ -115,9 +142,11 @@ function roleOf(view: ClusterData, db: DB): Role | string {
   const follow = db.spec.followConfig
   if (follow?.type === "internal") {
     const followed = view.dbs.get(follow.dbuid)
-    return followed === undefined
-      ? `the DB to follow, ${follow.dbuid}, is not in the cluster data`
-      : { kind: "internal", followed }
+    if (followed === undefined)
+      return `the DB to follow, ${follow.dbuid}, is not in the cluster data`
+    const { detach, primaryRevoked, primaryEpoch, master } = view.cluster.status
+    const away = detach && primaryRevoked && primaryEpoch !== "" && master === followed.uid
+    return { kind: "internal", followed, ...(away ? { letGo: primaryEpoch } : {}) }
   }
   if (follow?.type !== "external") return "the DB is a standby but follows nobody"
   return {

@@ -7,13 +7,13 @@
  * generation 0.
  */
 import { lsn } from "#base/lsn.ts"
-import type { DB } from "#model/cluster.ts"
-import { type DBUID, type InfoUID, epoch, generation } from "#model/ids.ts"
-import { type KeeperInfo, type PostgresState, capabilities } from "#model/info.ts"
+import type { DB, Electable } from "#model/cluster.ts"
+import { type DBUID, type Epoch, type InfoUID, epoch as epochOf, generation } from "#model/ids.ts"
+import { type KeeperInfo, type PostgresState, type Promised, capabilities } from "#model/info.ts"
 import type { Local, Server } from "#model/local.ts"
 import type { Desired } from "./desire.ts"
 import { guardOf } from "./hba.ts"
-import { reportedParameters } from "./render.ts"
+import { reportedParameters } from "./reported.ts"
 import type { Settings } from "./settings.ts"
 
 export interface Report {
@@ -25,6 +25,24 @@ export interface Report {
   readonly work: string
   /** The leader of the last view follows our rules. */
   readonly ledByUs: boolean
+  /** What it says beyond what was seen; absent: nothing. */
+  readonly words?: Words
+}
+
+/** The keeper's own words, for the rules of the protocol. */
+export interface Words {
+  /** The epoch of the last view. */
+  readonly epoch: Epoch
+  /** The epoch of whose primary this standby has let go; null: of none. */
+  readonly detached: Epoch | null
+  /** The keeper ends in good order, and PostgreSQL with it. */
+  readonly ending: boolean
+  readonly peerAddress: string
+  /** It follows the rules on promises, and can sign one (O5). */
+  readonly promises: boolean
+  readonly fencing: KeeperInfo["fencing"]
+  readonly electable: Electable | null
+  readonly promise: Promised | null
 }
 
 /** Null while the keeper belongs to no cluster (6.1). */
@@ -41,12 +59,42 @@ export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null 
     postgresState: postgresState(report),
     canBeMaster: settings.canBeMaster,
     canBeSynchronousReplica: settings.canBeSynchronousReplica,
-    capabilities: [capabilities.certificate, capabilities.obeysMaster, capabilities.wishes],
+    capabilities: [
+      capabilities.certificate,
+      capabilities.obeysMaster,
+      capabilities.wishes,
+      capabilities.lease,
+      capabilities.switchover,
+      ...(report.words?.promises === true ? [capabilities.promise] : []),
+      ...(local.binary.Maj >= reloadsConninfo ? [capabilities.detach] : []),
+    ],
     handled: local.handled,
-    peerAddress: "",
-    evidence: "",
+    peerAddress: report.words?.peerAddress ?? "",
+    evidence: evidenceOf(report),
+    ...optional(report.words),
     ...(local.certificate === null ? {} : { certificate: local.certificate }),
   }
+}
+
+/** From this version on a standby lets go of its primary without a restart. */
+const reloadsConninfo = 13
+
+function optional(words: Words | undefined): Partial<KeeperInfo> {
+  if (words === undefined) return {}
+  const { fencing, electable, promise } = words
+  return {
+    ...(fencing === undefined ? {} : { fencing }),
+    ...(electable === null ? {} : { electable }),
+    ...(promise === null ? {} : { promise: { epoch: promise.epoch, keeper: promise.keeper } }),
+  }
+}
+
+/** D2, in what the keeper says of its own PostgreSQL. */
+function evidenceOf({ words, local: { certificate, db } }: Report): KeeperInfo["evidence"] {
+  if (words === undefined) return ""
+  if (words.ending) return "stopping"
+  const ended = words.epoch !== "" && certificate?.epoch === words.epoch
+  return ended && certificate.dbuid === db.uid ? "failed" : ""
 }
 
 function postgresState(report: Report): PostgresState {
@@ -74,7 +122,7 @@ function postgresState(report: Report): PostgresState {
     work,
     pendingRestart: false,
     walSegmentSize: 0,
-    detached: epoch(""),
+    detached: report.words?.detached ?? epochOf(""),
   }
   // while the data is not this DB's, what runs here says nothing about it
   const usable = uid === local.db.uid && !local.db.initializing && local.mark === null
@@ -126,6 +174,12 @@ export function urgentPart(info: KeeperInfo): string {
     info.bootUUID,
     info.certificate?.epoch ?? "",
     info.handled,
+    info.evidence,
+    info.fencing === undefined,
+    info.electable?.word ?? "",
+    info.promise?.epoch ?? "",
+    info.peerAddress,
+    state?.detached,
     state?.uid,
     state?.generation,
     state?.healthy,

@@ -5,7 +5,7 @@
  */
 import { type Millis, never } from "#base/brand.ts"
 import { type Event, event } from "#model/events.ts"
-import type { DBUID, Nonce } from "#model/ids.ts"
+import type { DBUID, Epoch, Nonce } from "#model/ids.ts"
 import type { Step, StepKind } from "#model/step.ts"
 import type { Settings } from "./settings.ts"
 
@@ -56,6 +56,12 @@ export interface Memory {
   readonly turn: { readonly revision: string; readonly since: Millis } | null
   /** The wish for which the configuration was loaded once more. */
   readonly reloadedFor: Nonce | null
+  /** This standby has let go of the primary of this epoch (L3). */
+  readonly detached: Epoch | null
+  /** The switchover for which a checkpoint was made. */
+  readonly checkpointed: Nonce | null
+  /** Since when a primary that should be up is not (D3). */
+  readonly downSince: Millis | null
   /** PostgreSQL was up, and this keeper has not stopped it since. */
   readonly wasUp: boolean
   /** Said already, so that it is said once. */
@@ -84,6 +90,9 @@ export const emptyMemory: Memory = {
   orphanSince: null,
   turn: null,
   reloadedFor: null,
+  detached: null,
+  checkpointed: null,
+  downSince: null,
   wasUp: false,
   said: new Map(),
 }
@@ -185,8 +194,14 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
     case "create-slot":
     case "drop-slot":
     case "certify":
+      return { ...memory, downSince: null, wasUp: false }
+    case "save-fencing":
     case "save-handled":
       return memory
+    case "detach":
+      return { ...memory, detached: step.epoch }
+    case "checkpoint":
+      return { ...memory, checkpointed: step.nonce }
     default:
       return never(step)
   }

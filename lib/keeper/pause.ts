@@ -20,6 +20,9 @@ export function noticed(world: World): World {
   const { local, memory } = world
   const applied = dataIsRight(world) && local.db.generation > 0
   const { server } = local
+  // its guardian ended it with its lease: it is to come back with the next, pause or not
+  if (server.kind === "down" && local.asked && memory.wasUp)
+    return { ...world, memory: { ...memory, wasUp: false } }
   const serves =
     server.kind === "up"
       ? server.revision !== temporaryRevision

@@ -7,14 +7,16 @@
  * done is said with the way out (P5), never forced.
  */
 import { type Millis, millis, never } from "#base/brand.ts"
-import { zeroLsn } from "#base/lsn.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { type Event, event } from "#model/events.ts"
-import type { Certificate, KeeperInfo } from "#model/info.ts"
+import { epoch } from "#model/ids.ts"
+import type { KeeperInfo } from "#model/info.ts"
 import type { Local } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
 import { type Desired, type Stopped, desire } from "./desire.ts"
+import { certificateOf } from "./failing.ts"
 import { planExisting, planInitialise } from "./initialise.ts"
+import { type Fence, fenced, modeToKeep, noFence } from "./lease.ts"
 import { type Memory, about } from "./memory.ts"
 import {
   type Blocked,
@@ -45,6 +47,8 @@ export interface Input {
   readonly settings: Settings
   /** What the cluster's keepers publish, when `asksOthers`; absent when it could not be had. */
   readonly others?: readonly KeeperInfo[]
+  /** Absent: nobody has to be asked for leave (a rehearsal). */
+  readonly fence?: Fence
 }
 
 export interface Plan {
@@ -65,7 +69,7 @@ export function plan(input: Input, memory: Memory, now: Millis): Plan {
   const orphan = desired.kind === "leave" && desired.orphan
   const known = orphan ? mine : { ...mine, orphanSince: null }
   const result = outlineFor(desired, input, known, now)
-  const save = saveKeeper(input)
+  const save = [...saveFencing(input), ...saveKeeper(input)]
   const said = sayOnce(result, desired, input)
   return { desired, ...result, ...said, steps: [...save, ...result.steps] }
 }
@@ -94,7 +98,13 @@ function outlineFor(desired: Desired, input: Input, memory: Memory, now: Millis)
         now,
         others: input.others ?? null,
       })
-      return heed(world, planRun(world), input.view)
+      return fenced(
+        heed(world, planRun(world), input.view),
+        local,
+        input.fence ?? noFence,
+        { db: desired.db.uid, epoch: input.view?.cluster.status.primaryEpoch ?? noEpoch },
+        now,
+      )
     }
     default:
       return never(desired)
@@ -124,6 +134,14 @@ function orphaned(why: string, local: Local, memory: Memory, now: Millis): Outli
 const isPrimary = ({ server, data }: Local): boolean =>
   server.kind === "up" ? !server.inRecovery : data.kind === "initialized" && data.role === "master"
 
+const noEpoch = epoch("")
+
+/** L6: first of all, and before anything is claimed. */
+function saveFencing({ view, local }: Input): readonly Step[] {
+  const mode = modeToKeep(view, local.fencing)
+  return mode === null ? [] : [{ kind: "save-fencing", mode }]
+}
+
 /** K2: the keeper belongs to the cluster that the view describes. */
 function saveKeeper({ view, local, settings }: Input): readonly Step[] {
   if (view === null) return []
@@ -137,22 +155,11 @@ function stoppedSteps(desired: Stopped, local: Local, settings: Settings): reado
   const escalate = desired.urgent ? urgentEscalation : stopEscalation
   const end = running(local) ? [stop(desired.why, false, escalate)] : []
   if (desired.certify === null) return end
-  const certificate: Certificate = {
-    epoch: desired.certify.epoch,
-    bootUUID: settings.boot,
-    dbuid: desired.certify.db,
-    finalLSN: finalLsn(local),
-    reason: desired.why,
-  }
+  const { epoch: word, db } = desired.certify
+  const certificate = certificateOf(word, db, desired.why, local, settings)
   const { certificate: given } = local
   const issued = given?.epoch === certificate.epoch && given.dbuid === certificate.dbuid
   return issued ? end : [...end, { kind: "certify", certificate }]
-}
-
-/** Where the log ends, when PostgreSQL ended in good order; else nobody knows. */
-function finalLsn({ data }: Local): Certificate["finalLSN"] {
-  const control = data.kind === "initialized" ? data.control : null
-  return control?.state === "shut down" ? control.checkpoint : zeroLsn
 }
 
 function planRun(world: World): Outline {
@@ -205,11 +212,11 @@ function sayOnce(
   desired: Desired,
   input: Input,
 ): Pick<Plan, "memory" | "events"> {
-  const said = new Map(memory.said)
+  let { said } = memory
   const news: Event[] = []
   const say = (key: string, text: string, what: readonly Event[]): void => {
     if ((said.get(key) ?? "") === text) return
-    said.set(key, text)
+    said = new Map(said).set(key, text)
     news.push(...what)
   }
   const loud = why === null || why.usual === true ? null : why

@@ -14,6 +14,7 @@ import { event } from "#model/events.ts"
 import type { ConfigFiles, Local } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
 import { parseConf } from "./conf.ts"
+import { dueOf, givenUp, notedDown } from "./failing.ts"
 import { housekeeping } from "./housekeeping.ts"
 import { type Guard, guardOf } from "./hba.ts"
 import {
@@ -33,7 +34,16 @@ import { glance } from "./settings.ts"
 import { slotSteps } from "./slots.ts"
 import { requestTimeout, startSteps, waitReady } from "./start.ts"
 
-export function planPrimary(world: World): Outline {
+export function planPrimary(before: World): Outline {
+  const world = notedDown(before)
+  const gone = givenUp(world)
+  if (gone !== null) return gone
+  const full = planFor(world)
+  const due = dueOf(world)
+  return due === null ? full : { ...full, wake: millis(Math.min(full.wake ?? due, due)) }
+}
+
+function planFor(world: World): Outline {
   const { local, want } = world
   const { data, server } = local
   if (data.kind !== "initialized")

@@ -4,6 +4,7 @@
  * content, so that a running server can say which it has loaded.
  */
 import { sortedEntries } from "#base/order.ts"
+import { recall } from "#base/recall.ts"
 import type { DB } from "#model/cluster.ts"
 import { slotOf } from "#model/ids.ts"
 import { type ConfigFiles, type Local, type Unfit, formerAutoConf } from "#model/local.ts"
@@ -44,12 +45,30 @@ export interface Scene {
  * standby.
  */
 export function render(scene: Scene, guard: Guard, signal: ConfigFiles["signal"]): Rendered {
-  const { parameters } = ordinary(scene, signal !== "none")
-  const all = new Map([...parameters, ...recoveryParameters(scene)])
-  const hba = hbaOf(scene, guard)
-  const revision = revisionOf(formatConf(all), hba)
-  const conf = formatConf(new Map([...all, ["stolon.revision", revision]]))
-  return { files: { conf, hba, signal }, revision }
+  const { role, db, spec, peers } = scene.want
+  const strict = spec.defaultSUReplAccessMode === "strict" ? peers.join("\0") : ""
+  const others = [db.uid, guard, signal, strict, ...sourceOf(role)]
+  return rendered(db.spec, [...others, ...askedBy(scene)], () => {
+    const { parameters } = ordinary(scene, signal !== "none")
+    const all = new Map([...parameters, ...recoveryParameters(scene)])
+    const hba = hbaOf(scene, guard)
+    const revision = revisionOf(formatConf(all), hba)
+    const conf = formatConf(new Map([...all, ["stolon.revision", revision]]))
+    return { files: { conf, hba, signal }, revision }
+  })
+}
+/** One plan asks for a few, with other guards and signals, and the next asks for the same. */
+const rendered = recall<Rendered>(4)
+
+/**
+ * What of a role stands in the files: all of it, whatever it may have one day, but for the followed
+ * DB, of which every look brings another.
+ */
+function sourceOf(role: Role): readonly unknown[] {
+  if (role.kind !== "internal") return Object.values(role)
+  const { followed, ...rest } = role
+  const { uid, status } = followed
+  return [...Object.values(rest), uid, status.listenAddress, status.port]
 }
 
 export const hbaOf = ({ settings, want }: Scene, guard: Guard): string =>
@@ -106,7 +125,24 @@ interface Ordinary {
  *
  * @param recovering It starts or runs in recovery, whatever it is to become.
  */
-function ordinary(scene: Scene, recovering: boolean): Ordinary {
+const ordinary = (scene: Scene, recovering: boolean): Ordinary =>
+  chosen(scene.want.db.spec, [recovering, ...askedBy(scene)], () => choose(scene, recovering))
+/** A plan asks for two or three, and again in the next round. */
+const chosen = recall<Ordinary>(4)
+
+/**
+ * Everything that the files are made from, but for the DB's specification and the role: what is not
+ * named here may not be looked at, or an old answer would stand for a new question.
+ */
+function askedBy({ local, want, settings }: Scene): readonly unknown[] {
+  const { server, db, binary, unfit, floors, diskBytes, walSegmentBytes, files } = local
+  const slots = server.kind === "up" ? server.slotsUsed : null
+  const there = [binary.Maj, unfit.length === 0 ? 0 : unfit, floors, diskBytes, walSegmentBytes]
+  const told = Object.values(settings)
+  return [want.role.kind, want.spec, slots, db.initPGParameters, files?.conf, ...there, ...told]
+}
+
+function choose(scene: Scene, recovering: boolean): Ordinary {
   const { local, want } = scene
   const refused = (name: string, value: string): string | null =>
     refusal(name, value, local.binary.Maj) ?? unfitness(local.unfit, name, value)
@@ -275,17 +311,25 @@ const defaultFloors: ReadonlyMap<string, number> = new Map([
  * promoted; but for the timeline, which is PostgreSQL's default anyway: taking it out of the file
  * would leave every promoted primary with a pending restart.
  */
-function recoveryParameters({ want, settings }: Scene): Parameters {
+function recoveryParameters({ local, want, settings }: Scene): Parameters {
   const { role, db } = want
   const result = new Map([["recovery_target_timeline", "latest"]])
   if (role.kind === "primary") return result
   if (role.kind === "internal") {
+    if (letsGo(role, local)) return result
     result.set("primary_conninfo", followConninfo(db.uid, role.followed, settings))
     result.set("primary_slot_name", slotOf(db.uid))
     return result
   }
   return new Map([...result, ...externalParameters(role)])
 }
+
+/**
+ * Whether the standby is to have no primary now. Before PostgreSQL 13 that takes a restart, which
+ * could cost the one standby that everybody waits for: it is not done, and not reported.
+ */
+export const letsGo = (role: Role, { binary }: Local): boolean =>
+  role.kind === "internal" && role.letGo !== undefined && binary.Maj >= 13
 
 function externalParameters(role: Extract<Role, { kind: "external" }>): Parameters {
   const { standby, archive } = role
@@ -345,19 +389,3 @@ export function recoveryNeedsRestart(
   )
 }
 const recoveryNames = /^(primary_|recovery_|restore_)/
-
-/**
- * What the keeper reports of the instance's own parameters: nothing that it manages, or it would be
- * frozen into the specification.
- */
-export function reportedParameters(file: Parameters, db: DB | null): Parameters {
-  const user = db?.spec.pgParameters ?? new Map<string, string>()
-  const kept = sortedEntries(file).flatMap(([name, value]): (readonly [string, string])[] => {
-    const owner = rowOf(name)?.owner ?? "user"
-    if (owner === "keeper" || owner === "floor" || name.startsWith("stolon.")) return []
-    if (owner !== "default") return [[name, value]]
-    const theirs = user.get(name)
-    return theirs === undefined ? [] : [[name, theirs]]
-  })
-  return new Map(kept)
-}

@@ -7,6 +7,7 @@
  */
 import { millis, never } from "#base/brand.ts"
 import { event } from "#model/events.ts"
+import type { Step } from "#model/step.ts"
 import { diverged } from "./branch.ts"
 import { housekeeping } from "./housekeeping.ts"
 import { type Memory, waitedFor } from "./memory.ts"
@@ -24,6 +25,7 @@ import { changeEvents, converged } from "./primary.ts"
 import {
   type Rendered,
   currentConf,
+  letsGo,
   recoveryNeedsRestart,
   render,
   temporaryRevision,
@@ -35,7 +37,8 @@ import { glance, settleTime, streamTime } from "./settings.ts"
 import { slotSteps } from "./slots.ts"
 import { requestTimeout, startSteps, waitReady } from "./start.ts"
 
-export function planStandby(world: World): Outline {
+export function planStandby(before: World): Outline {
+  const world = heldOff(before)
   const { local, want } = world
   const { data, server, db } = local
   if (data.kind !== "initialized") return planResync(world)
@@ -84,12 +87,33 @@ function starting(world: World, rendered: Rendered): Outline {
   return outline(world, [...applied, waitReady(world)])
 }
 
+/** Whoever may follow again has not let go, and must not be said to have. */
+function heldOff(world: World): World {
+  const { memory, want, local } = world
+  const epoch = want.role.kind === "internal" ? (want.role.letGo ?? null) : null
+  const still = memory.detached === epoch && local.server.kind === "up"
+  return memory.detached === null || still
+    ? world
+    : { ...world, memory: { ...memory, detached: null } }
+}
+
+/**
+ * L3: nothing else is done for a standby that lets go, and it is not reported before it is true.
+ */
+function letGo(world: World, change: readonly Step[]): Outline {
+  const { want, memory } = world
+  const epoch = want.role.kind === "internal" ? want.role.letGo : undefined
+  if (epoch === undefined || memory.detached === epoch) return outline(world, change)
+  return outline(world, [...change, { kind: "detach", epoch, timeout: requestTimeout(world) }])
+}
+
 function up(world: World, rendered: Rendered): Outline {
   const { local, want } = world
   const before = currentConf(local)
   if (recoveryNeedsRestart(before, parseConf(rendered.files.conf), local.binary.Maj))
     return outline(world, [stop("what the standby follows changed")])
   const change = configure(world, rendered, requestTimeout(world))
+  if (letsGo(want.role, local)) return letGo(world, change)
   const slots = slotSteps(world)
   const first = [...change, ...slots.first]
   const again = restart(world, rendered, first)

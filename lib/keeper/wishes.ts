@@ -7,6 +7,7 @@
  * did; saved after the start, it would restart twice. Down, whoever dies leaves a PostgreSQL that
  * is started anyway. A reload does no harm twice, so its nonce is saved after it.
  */
+import { millis } from "#base/brand.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import type { KeeperUID, Nonce } from "#model/ids.ts"
 import type { Local } from "#model/local.ts"
@@ -48,8 +49,27 @@ export function heed(world: World, full: Outline, view: ClusterData | null): Out
   const pause = view === null ? null : pauseOf(view, uid)
   const restarts = pending.restart !== null && !cannotSay(world)
   const kept = pause === null || restarts ? full : undisturbed(world, full, pause)
-  return dataIsRight(world) ? withWishes(world, kept, pending) : kept
+  return dataIsRight(world) ? checkpointing(world, withWishes(world, kept, pending), view) : kept
 }
+
+/**
+ * S1: what is written now need not be written while everybody waits. Once for a switchover; the
+ * nonce is saved after it, since a second checkpoint does no harm.
+ */
+function checkpointing(world: World, full: Outline, view: ClusterData | null): Outline {
+  const { local, memory, want, settings } = world
+  const wish = view?.cluster.status.switchover
+  if (wish?.phase !== "checkpoint" || local.handled.includes(wish.nonce)) return full
+  const mine = view?.cluster.status.master === want.db.uid || wish.keeper === settings.uid
+  if (!mine || local.server.kind !== "up" || cannotSay(world)) return full
+  if (full.steps.some(({ kind }) => !calm.has(kind))) return full
+  const { nonce } = wish
+  const timeout = millis(Math.max(checkpointTime, requestTimeout(world)))
+  const make: readonly Step[] =
+    memory.checkpointed === nonce ? [] : [{ kind: "checkpoint", nonce, timeout }]
+  return { ...full, steps: [...make, handle(local, nonce), ...full.steps] }
+}
+const checkpointTime = 60_000
 
 /**
  * The outline of a DB whose data are in place, with the wishes woven in. They wait until nothing

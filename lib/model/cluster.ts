@@ -60,6 +60,7 @@ export const FailoverRequest = struct({
 export const Electable = struct({
   word: omit(id<Nonce>(), "names this very set, new with every change"),
   dbs: always(list(id<DBUID>())),
+  joining: omit(list(id<DBUID>()), "of these, who are new and not known to the primary yet"),
 })
 
 /** `ctl switchover`: a wish that the leader leads from phase to phase (protocol part 6). */

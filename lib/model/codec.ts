@@ -9,13 +9,11 @@
  * A decoded value is a plain readonly object: change it with spread, encode it, and exactly the
  * changed bytes change.
  */
-// oxlint-disable-next-line no-restricted-imports -- compares values, no I/O
-import { isDeepStrictEqual } from "node:util"
 import * as v from "valibot"
 import type { LSN } from "#base/lsn.ts"
 import { type Duration, DurationError, formatDuration, parseDuration } from "#base/duration.ts"
 import type { Time } from "#base/brand.ts"
-import { byText } from "#base/order.ts"
+import { byText, sortedEntries } from "#base/order.ts"
 import {
   type GoField,
   type GoType,
@@ -38,11 +36,14 @@ import {
   printJson,
 } from "./json.ts"
 import { pathOf, shown } from "./issue.ts"
+import { sameLists, sameMaps } from "./same.ts"
 
 /** A schema for one JSON value, and the way back. `zero` decides what "omit" leaves out. */
 export interface Kind<T> {
   readonly schema: v.GenericSchema<unknown, T>
   readonly encode: (value: T) => Json
+  /** Whether two values are written alike; absent: whoever asks has to write them. */
+  readonly same?: (a: T, b: T) => boolean
   /** Go's zero value; what an absent or null key decodes to. Undefined: the key must be there. */
   readonly zero: { readonly value: T } | null
   readonly isZero: (value: T) => boolean
@@ -204,6 +205,7 @@ export function list<T>(item: Kind<T>): Kind<readonly T[]> {
   return {
     schema: schema,
     encode: (items) => items.map(item.encode),
+    same: (a, b) => sameLists(a, b, (left, right) => same(item, left, right)),
     zero: { value: [] },
     isZero: (items) => items.length === 0,
     go: goSlice(item.go),
@@ -217,6 +219,7 @@ export function nullable<T>(kind: Kind<T>): Kind<T | null> {
   return {
     schema: v.nullable(kind.schema) as v.GenericSchema<unknown, T | null>,
     encode: (value) => (value === null ? null : kind.encode(value)),
+    same: (a, b) => a !== null && b !== null && same(kind, a, b),
     zero: { value: null },
     isZero: (value) => value === null,
     go: kind.go,
@@ -234,11 +237,8 @@ export function dictionary<K extends string, T>(item: Kind<T>): Kind<ReadonlyMap
   return {
     schema: schema as unknown as v.GenericSchema<unknown, ReadonlyMap<K, T>>,
     encode: (map) =>
-      new Map<string, Json>(
-        [...map]
-          .toSorted(([a], [b]) => byText(a, b))
-          .map(([key, value]) => [key, item.encode(value)]),
-      ),
+      new Map<string, Json>(sortedEntries(map).map(([key, value]) => [key, item.encode(value)])),
+    same: (a, b) => sameMaps(a, b, (left, right) => same(item, left, right)),
     zero: { value: new Map() },
     isZero: (map) => map.size === 0,
     go: goMap(item.go),
@@ -271,6 +271,7 @@ interface Unknowns {
 /** `goName`: what Go calls it, with its package. */
 export function struct<const F extends Fields>(fields: F, goName = ""): Struct<F> {
   const names = Object.keys(fields)
+  const columns: Columns = Object.entries(fields)
   const canonical = new Map(names.map((name) => [name.toLowerCase(), name]))
   const entries = Object.fromEntries(
     Object.entries(fields).map(([name, f]) => [
@@ -297,7 +298,8 @@ export function struct<const F extends Fields>(fields: F, goName = ""): Struct<F
   return {
     fields,
     schema: schema as unknown as v.GenericSchema<unknown, StructOf<F>>,
-    encode: (value) => encodeStruct(fields, value),
+    encode: (value) => encodeStruct(columns, value),
+    same: (a, b) => sameStruct(columns, a, b),
     zero: empty.success ? { value: empty.output as StructOf<F> } : null,
     isZero: () => false, // Go never omits a struct
     go: { kind: "struct", name: goName, fields: goFields(fields) },
@@ -329,14 +331,18 @@ function canonicalKeys(
   return known
 }
 
-function encodeStruct(fields: Fields, value: object): Json {
-  const source = value as Readonly<Record<string, unknown>> & Unknowns // StructOf<F> seen by name
+type Columns = readonly (readonly [string, AnyField])[]
+type Source = Readonly<Record<string, unknown>> & Unknowns // StructOf<F> seen by name
+
+/** Whether Go writes this field of a value at all. */
+const isWritten = (f: AnyField, item: unknown): boolean =>
+  item !== undefined && (f.optional || f.emit === "always" || !f.kind.isZero(item))
+
+function encodeStruct(columns: Columns, source: Source): Json {
   const out: Record<string, Json> = {}
-  for (const [name, f] of Object.entries(fields)) {
+  for (const [name, f] of columns) {
     const item: unknown = source[name]
-    if (item === undefined) continue
-    if (!f.optional && f.emit === "omit" && f.kind.isZero(item)) continue
-    out[name] = f.kind.encode(item)
+    if (isWritten(f, item)) out[name] = f.kind.encode(item)
   }
   const unknown = source[unknownKeys] ?? {}
   for (const key of Object.keys(unknown).toSorted(byText)) out[key] = unknown[key] ?? null
@@ -371,8 +377,21 @@ export function decodeJson<T>(kind: Kind<T>, json: Json): T {
 export const encode = <T>(kind: Kind<T>, value: T): string => printJson(kind.encode(value))
 
 /**
- * Two values are the same when Go would write the same bytes; equal values need no encoding to know
- * that.
+ * Two values are the same when Go would write the same bytes. Structs and maps are compared part by
+ * part: asked many times in every round, and mostly about values that share their parts.
  */
 export const same = <T>(kind: Kind<T>, a: T, b: T): boolean =>
-  a === b || isDeepStrictEqual(a, b) || encode(kind, a) === encode(kind, b)
+  a === b || (kind.same === undefined ? encode(kind, a) === encode(kind, b) : kind.same(a, b))
+
+function sameStruct(columns: Columns, a: Source, b: Source): boolean {
+  for (const [name, f] of columns) {
+    const left = a[name]
+    const right = b[name]
+    if (left === right) continue
+    const written = isWritten(f, left)
+    if (written !== isWritten(f, right)) return false
+    if (written && !same(f.kind, left, right)) return false
+  }
+  if (a[unknownKeys] === b[unknownKeys]) return true
+  return printJson(encodeStruct([], a)) === printJson(encodeStruct([], b))
+}

@@ -86,6 +86,40 @@ export const events = {
     "Nobody could be promoted, so the old primary is primary again in a new epoch (W7).",
   ),
   "primary.role": row("info", "A standby cluster becomes a cluster of its own."),
+  "primary.evidence": row(
+    "info",
+    "This sentinel was refused at the primary's doors, and says so to the others (D2).",
+  ),
+  "electable.changed": row(
+    "info",
+    "Who may be elected changed; the primary has to take it in before the next change (O3).",
+  ),
+  "spec.restored": row(
+    "warn",
+    "A Go leader had dropped selfFencing, which the keepers keep to; it stands in the specification again (L6).",
+  ),
+  "leader.unseated": row(
+    "warn",
+    "The leading sentinel has ended, so its office was taken from it and another is elected at once (D4).",
+  ),
+  "switchover.asked": row(
+    "info",
+    "An operator asked for a switchover; target and reasons are checked.",
+  ),
+  "switchover.holding": row(
+    "info",
+    "The gate is closed and clients wait while their last transactions end.",
+  ),
+  "switchover.cuts": row(
+    "warn",
+    "These proxies cannot hold clients; they cut every connection when the gate closes.",
+  ),
+  "switchover.stopping": row("info", "No client is left; the old primary stops in good order."),
+  "switchover.done": row("info", "Clients get through to the new primary."),
+  "switchover.given-up": row(
+    "warn",
+    "A switchover was refused or given up; the reason is in the fields, and ctl is told.",
+  ),
   "failover.requested": row("info", "An operator asked for a failover."),
   "failover.refused": row(
     "warn",
@@ -119,6 +153,18 @@ export const events = {
     "The primary cannot write its data; when that lasts, a standby takes over.",
   ),
   "postgres.exited": row("error", "PostgreSQL ended although nobody had asked."),
+  "lease.granted": row(
+    "info",
+    "The store confirmed that PostgreSQL here may take writes, for the length of a lease at a time.",
+  ),
+  "lease.unconfirmed": row(
+    "warn",
+    "A lease could not be renewed; the primary ends with it unless one of the next tries succeeds.",
+  ),
+  "lease.lapsed": row(
+    "error",
+    "The lease ran out: PostgreSQL takes no writes here any more, and is stopped by its guardian.",
+  ),
   "plan.changed": row("info", "What the keeper is going to do next."),
   "plan.blocked": row(
     "warn",
@@ -147,10 +193,28 @@ export const events = {
   "role.added": row("info", "replication role added to superuser"),
   "role.changed": row("info", "A role of the keepers' was made or changed to fit the flags."),
 
+  // promises
+  "promise.received": row(
+    "warn",
+    "The store is silent; all who could be elected promised to promote nobody, so the primary goes on (O1).",
+  ),
+  "promise.missing": row(
+    "warn",
+    "The store is silent, and not all who could be elected promised; the primary ends with its lease.",
+  ),
+  "promise.given": row(
+    "info",
+    "The store is silent; this keeper promised the primary's to promote nobody for a while (O2).",
+  ),
+  "promise.recalled": row(
+    "info",
+    "A promise from before the restart binds for its whole length again (O2).",
+  ),
+
   // guardian
   "guardian.deadline": row(
     "warn",
-    "No keeper for longer than the deadline; PostgreSQL is stopped.",
+    "Nobody prolonged the time of PostgreSQL, as its keeper or by a lease; it is stopped.",
   ),
   "guardian.killed": row("warn", "PostgreSQL did not stop in time and was killed."),
 
@@ -158,8 +222,17 @@ export const events = {
   "proxy.listening": row("info", "The proxy accepts clients."),
   "proxy.closed": row("warn", "The proxy stopped listening: no good check for proxyTimeout."),
   "proxy.cut": row("info", "Every client session was closed; the reason is in the fields."),
+  "proxy.draining": row(
+    "info",
+    "A switchover: client sessions are closed as they become idle, and new ones wait.",
+  ),
+  "proxy.drained": row("info", "No client session is left; the hold is acknowledged."),
   "proxy.forwarding": row("info", "Clients are forwarded to this address."),
   "proxy.timeout": row("warn", "No good check for proxyTimeout; clients are cut."),
+  "proxy.vouched": row(
+    "warn",
+    "The store is silent; clients stay with the primary for as long as its keeper's lease runs (O4).",
+  ),
   "proxy.stale": row("warn", "A view was too old when it was to be applied, and dropped (D-14)."),
 } as const satisfies Readonly<Record<string, { readonly level: Level; readonly doc: string }>>
 

@@ -5,9 +5,10 @@
  * A value, read once (`Postgres.observe`), given to the pure plan. The simulator's model PostgreSQL
  * makes the same value.
  */
+import type { Millis } from "#base/brand.ts"
 import type { LSN } from "#base/lsn.ts"
 import type { BinaryVersion, TimelineHistory } from "./cluster.ts"
-import type { ClusterUID, DBUID, Generation, KeeperUID, Nonce } from "./ids.ts"
+import type { ClusterUID, DBUID, Epoch, Generation, KeeperUID, Nonce } from "./ids.ts"
 import type { Certificate } from "./info.ts"
 
 /** The file `keeperstate`, as Go has it (4.1). */
@@ -37,6 +38,26 @@ export type Mark =
   | { readonly kind: "rewind"; readonly db: DBUID }
   /** `postgres.new/` is a complete copy for this DB and waits to be swapped in. */
   | { readonly kind: "copied"; readonly db: DBUID }
+
+/**
+ * The file `stolon-fencing`: the last word on self-fencing that this keeper saw. A Go leader drops
+ * the settings when it rewrites the specification; they stay in force here (L6).
+ */
+export interface FencingMode {
+  readonly on: boolean
+  /** L: how long after the start of a renewal a primary may acknowledge. */
+  readonly lease: Millis
+}
+
+/**
+ * The file `stolon-promise`: written before a promise is given (O2). How much of it is left is not
+ * known after a restart, so its full length counts again.
+ */
+export interface PromiseMade {
+  readonly epoch: Epoch
+  readonly keeper: KeeperUID
+  readonly width: Millis
+}
 
 /** From pg_controldata; read only while PostgreSQL is stopped. */
 export interface Control {
@@ -150,6 +171,8 @@ export interface Local {
   readonly files: ConfigFiles | null
   /** A postmaster process of this data directory is alive. */
   readonly postmaster: boolean
+  /** It is down because it was told to end: by a step, or by the guardian at its deadline. */
+  readonly asked: boolean
   readonly server: Server
   readonly binary: BinaryVersion
   /** As far as PostgreSQL was asked about what was generated. */
@@ -167,6 +190,10 @@ export interface Local {
   readonly unwritable: string | null
   /** The last certificate, from disk. */
   readonly certificate: Certificate | null
+  /** Null: no word on self-fencing was ever seen. */
+  readonly fencing: FencingMode | null
+  /** The last promise given; null: none. */
+  readonly promise: PromiseMade | null
   /** Wishes fulfilled by this keeper, the latest last (`stolon-handled`). */
   readonly handled: readonly Nonce[]
 }

@@ -184,13 +184,20 @@ export const defaults = {
   automaticPgRestart: false,
 } as const
 
+/** One specification is asked about in every round of everybody: the same answer, not its equal. */
+const completed = new WeakMap<Spec, FullSpec>()
+
 export function withDefaults(spec: Spec): FullSpec {
-  return {
+  const known = completed.get(spec)
+  if (known !== undefined) return known
+  const full = {
     ...defaults,
     ...spec,
     additionalWalSenders: spec.additionalWalSenders ?? defaults.additionalWalSenders,
     automaticPgRestart: spec.automaticPgRestart ?? defaults.automaticPgRestart,
   }
+  completed.set(spec, full)
+  return full
 }
 
 /**

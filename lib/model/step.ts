@@ -5,9 +5,9 @@
  */
 import type { LSN } from "#base/lsn.ts"
 import type { Millis } from "#base/brand.ts"
-import type { DBUID, Nonce } from "./ids.ts"
+import type { DBUID, Epoch, Nonce } from "./ids.ts"
 import type { Certificate } from "./info.ts"
-import type { ConfigFiles, DBState, KeeperState, Mark } from "./local.ts"
+import type { ConfigFiles, DBState, FencingMode, KeeperState, Mark } from "./local.ts"
 import type { NewConfig } from "./spec.ts"
 
 /**
@@ -93,6 +93,15 @@ export type Step =
   | { readonly kind: "drop-slot"; readonly name: string }
   /** PostgreSQL is stopped for good in this epoch; fsynced before it is published. */
   | { readonly kind: "certify"; readonly certificate: Certificate }
+  /** The word on self-fencing that counts while nobody says another (L6). */
+  | { readonly kind: "save-fencing"; readonly mode: FencingMode }
+  /**
+   * Resolves when this standby has no WAL receiver and its configuration lets it begin none: it
+   * confirms no commit of its former primary any more (L3).
+   */
+  | { readonly kind: "detach"; readonly epoch: Epoch; readonly timeout: Millis }
+  /** Makes the stop of a switchover short; asked for under this nonce (S1). */
+  | { readonly kind: "checkpoint"; readonly nonce: Nonce; readonly timeout: Millis }
   /** The last wishes fulfilled; fsynced before they are published. */
   | { readonly kind: "save-handled"; readonly handled: readonly Nonce[] }
 
@@ -149,5 +158,8 @@ export const steps: { readonly [K in StepKind]: Traits } = {
   "create-slot": quick,
   "drop-slot": quick,
   certify: quick,
+  "save-fencing": quick,
+  detach: long,
+  checkpoint: long,
   "save-handled": quick,
 }

@@ -23,11 +23,16 @@ const durations = [
 
 /** The broken rule as text, or null when the specification is fine. */
 export function validate(spec: Spec): string | null {
+  const known = verdicts.get(spec)
+  if (known !== undefined) return known
   const full = withDefaults(spec)
-  return (
+  const verdict =
     timing(full) ?? limits(full) ?? initialisation(full) ?? slots(full) ?? modes(full) ?? ours(full)
-  )
+  verdicts.set(spec, verdict)
+  return verdict
 }
+/** A specification never changes once it was read, and everybody asks on every read. */
+const verdicts = new WeakMap<Spec, string | null>()
 
 function timing(spec: FullSpec): string | null {
   for (const key of durations) if (spec[key] < 0n) return `${key} must be positive`

@@ -14,6 +14,8 @@ export interface PromiseQuestion {
   readonly epoch: Epoch
   readonly db: DBUID
   readonly asker: KeeperUID
+  /** Who is meant: an address may have been taken over by another keeper of the same cluster. */
+  readonly asked: KeeperUID
   readonly width: Millis
 }
 export type PromiseAnswer =
@@ -49,13 +51,16 @@ export interface Peers {
   knock(address: string, bound: Millis, signal: AbortSignal): Promise<Door>
   /**
    * Holds a connection open and resolves when the other side closes it, or when none could be had:
-   * the quickest sign that a process has ended. Rejects when `signal` aborts.
+   * the quickest sign that a process has ended. Rejects when `signal` aborts. Resolves `open` when
+   * the door is open all the same (a new process, a connection that was cut): pause, listen again.
    */
   listen(address: string, signal: AbortSignal): Promise<Door>
 }
 
 /** The answering side. What is missing is answered with "not here". */
 export interface PeerHandlers {
+  /** Promises to another cluster are not even looked at; empty while it is not known. */
+  cluster?(): ClusterUID | ""
   promise?(question: PromiseQuestion): Promise<PromiseAnswer>
   lease?(): LeaseAnswer
   nudge?(): void

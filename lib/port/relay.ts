@@ -27,14 +27,17 @@ export interface Relay extends AsyncDisposable {
    * sockets closed, pending dials cancelled), so that an acknowledgement published after it is true
    * (rule G9). The same route is no change.
    *
-   * A drain resolves when the last session has ended or been cut. A later `apply` overtakes it, and
-   * then it resolves at once, whatever is left: only the newest call speaks for the relay. A
+   * A drain resolves when the last session has ended or been cut. A later `apply` overtakes it: it
+   * resolves at once with `overtaken`, whatever is left, and nothing may be concluded from it. A
    * forward to the destination that is being drained is the switchover given up: the sessions that
    * still live go on untouched.
    */
-  apply(route: Route): Promise<void>
+  apply(route: Route): Promise<Applied>
   stats(): RelayStats
 }
+
+/** `done`: the route is in force, with all that `apply` promises. */
+export type Applied = "done" | "overtaken"
 
 export interface RelayStats {
   /** Clients now led to a destination, and since the start accepted at all. */

@@ -28,6 +28,26 @@ export interface Exit {
   readonly asked: boolean
 }
 
+/**
+ * What the guardian is to certify when PostgreSQL ends under a lease and no keeper is there
+ * (protocol part 1), and how it is published.
+ */
+export interface Will {
+  readonly epoch: string
+  readonly dbuid: string
+  readonly boot: string
+  /** Where the certificate is written. */
+  readonly file: string
+  /** For `stolon herald`; null: nobody publishes it before the next keeper. */
+  readonly herald: {
+    /** A keeper's info as text, without the certificate. */
+    readonly info: string
+    /** Settings of the store, as they are. */
+    readonly store: unknown
+    readonly ttl: Millis
+  } | null
+}
+
 export interface Start {
   /** Absolute paths. */
   readonly postgres: string
@@ -50,6 +70,8 @@ export interface Supervisor extends AsyncDisposable {
   readonly boot: string
   /** True when `open` found a guardian that was already there. */
   readonly adopted: boolean
+  /** When found: until when PostgreSQL may run under a lease; null: it runs under none. */
+  readonly leased: Millis | null
   state(signal: AbortSignal): Promise<Postmaster>
   /**
    * Starts the postmaster and resolves once postmaster.pid names it; throws when it exits first,
@@ -68,6 +90,11 @@ export interface Supervisor extends AsyncDisposable {
    * guardian was frozen meanwhile) and must not then extend a lease.
    */
   hold(until: Millis, signal: AbortSignal): Promise<void>
+  /**
+   * As `hold`, by a lease: it is passed on with every start too, so that a guardian that was
+   * replaced in between starts nothing beyond it. `hold` takes it back.
+   */
+  lease(until: Millis, will: Will | null, signal: AbortSignal): Promise<void>
   /**
    * Calls back when PostgreSQL has ended, however it ended, and nothing of it is left. A guardian
    * that is lost reports an exit of which nothing is known, once the PostgreSQL that went with it

@@ -6,18 +6,19 @@
  */
 import type { Step, StepKind } from "#model/step.ts"
 import { clone } from "./clone.ts"
+import { detach } from "./detach.ts"
 import { prepare, writeConfig } from "./config.ts"
 import { discardData, discardSide, removeAsides, setAside, swapIn } from "./directories.ts"
 import { saveDivergentWal } from "./divergent.ts"
 import { initdb, restore } from "./initialise.ts"
-import { promote, start, stop, waitReady, waitRecovered } from "./process.ts"
+import { checkpoint, promote, start, stop, waitReady, waitRecovered } from "./process.ts"
 import { proveSync } from "./prove.ts"
 import { reload } from "./reload.ts"
 import { rewind } from "./rewind.ts"
 import type { Job } from "./settings.ts"
 import { checkRoles, createRoles } from "./roles.ts"
 import { captureParameters, createSlot, dropSlot, endSessions } from "./sql.ts"
-import { certify, mark, saveDB, saveHandled, saveKeeper, unmark } from "./state.ts"
+import { certify, mark, saveDB, saveFencing, saveHandled, saveKeeper, unmark } from "./state.ts"
 
 type Executors = {
   readonly [K in StepKind]: (step: Extract<Step, { kind: K }>, job: Job) => Promise<void>
@@ -54,6 +55,9 @@ const executors: Executors = {
   "create-slot": createSlot,
   "drop-slot": dropSlot,
   certify,
+  "save-fencing": saveFencing,
+  detach,
+  checkpoint,
   "save-handled": saveHandled,
 }
 

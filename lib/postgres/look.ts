@@ -29,6 +29,7 @@ export async function lookOnce(settings: PostgresSettings, signal: AbortSignal):
     sessions,
     baseline: newBaseline(),
     version: versionReader(settings),
+    exit: () => null,
     changed: () => {},
   })
   try {
@@ -52,10 +53,12 @@ function onlooker(dataDir: string): Supervisor {
   return {
     boot: "",
     adopted: false,
+    leased: null,
     state: async () => state(),
     start: refuse,
     stop: refuse,
     hold: refuse,
+    lease: refuse,
     end: refuse,
     onExit: () => {},
     [Symbol.asyncDispose]: async () => {},

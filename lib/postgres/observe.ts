@@ -19,7 +19,15 @@ import { observeServer } from "./server.ts"
 import { asidePrefix, type Context } from "./settings.ts"
 import { settleMove } from "./tree.ts"
 import { writableReader } from "./writable.ts"
-import { readCertificate, readDBState, readHandled, readKeeperState, readMark } from "./state.ts"
+import {
+  readCertificate,
+  readDBState,
+  readFencing,
+  readHandled,
+  readKeeperState,
+  readMark,
+  readPromise,
+} from "./state.ts"
 
 /** A function that looks; it remembers only answers that cost a process to get. */
 export function observer(context: Context): (signal: AbortSignal) => Promise<Local> {
@@ -33,25 +41,28 @@ export function observer(context: Context): (signal: AbortSignal) => Promise<Loc
     const state = await supervisor.state(signal)
     const running = state.kind === "running"
     if (!running) sessions.close()
-    const [keeper, db, mark, certificate, handled, files, binary, names, data, side] =
-      await Promise.all([
-        readKeeperState(places),
-        readDBState(places),
-        readMark(places),
-        readCertificate(places),
-        readHandled(places),
-        readConfigFiles(places.data),
-        context.version(signal),
-        contentOf(places.root),
-        readDataDir(places.data, async (directory) => {
-          if (running) return null
-          const facts = await control(directory, signal)
-          if (facts === null) return null
-          const { segmentBytes: _, floors: __, ...rest } = facts
-          return rest
-        }),
-        exists(places.side),
-      ])
+    const [keeper, db, mark, certificate, handled, fencing, promise] = await Promise.all([
+      readKeeperState(places),
+      readDBState(places),
+      readMark(places),
+      readCertificate(places),
+      readHandled(places),
+      readFencing(places),
+      readPromise(places),
+    ])
+    const [files, binary, names, data, side] = await Promise.all([
+      readConfigFiles(places.data),
+      context.version(signal),
+      contentOf(places.root),
+      readDataDir(places.data, async (directory) => {
+        if (running) return null
+        const facts = await control(directory, signal)
+        if (facts === null) return null
+        const { segmentBytes: _, floors: __, ...rest } = facts
+        return rest
+      }),
+      exists(places.side),
+    ])
     return {
       keeper,
       db,
@@ -61,10 +72,13 @@ export function observer(context: Context): (signal: AbortSignal) => Promise<Loc
       asides: await sameSystem(places.root, names, data),
       files,
       postmaster: running,
+      asked: !running && context.exit()?.asked === true,
       server: running ? await observeServer(context, signal) : { kind: "down" },
       binary,
       certificate,
       handled,
+      fencing,
+      promise,
       unfit: await fitness({ directory: places.data, binary, running }, signal),
       floors: await floorsOf(data, running, (most) => control(places.data, signal, most)),
       walSegmentBytes: await segments(data, () => control(places.data, signal, floorsEvery)),

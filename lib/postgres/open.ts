@@ -8,16 +8,31 @@
 import { realpath } from "node:fs/promises"
 import { event } from "#model/events.ts"
 import { bootUUID } from "#model/ids.ts"
-import type { Postgres } from "#port/postgres.ts"
+import { encode } from "#model/codec.ts"
+import { KeeperInfo } from "#model/info.ts"
+import type { Postgres, Testament } from "#port/postgres.ts"
+import type { Exit, Will } from "#port/supervision.ts"
 import { privateDirectory } from "#system/files.ts"
 import { execute } from "./executors.ts"
 import { observer } from "./observe.ts"
 import { newBaseline } from "./baseline.ts"
 import { openSessions } from "./sessions.ts"
-import { type Context, placesBelow, type PostgresSettings } from "./settings.ts"
+import { type Context, type Places, placesBelow, type PostgresSettings } from "./settings.ts"
 import { openSupervisor } from "./supervisor.ts"
+import { writePromise } from "./state.ts"
 import { removeSecrets } from "./tool.ts"
 import { versionReader } from "./version.ts"
+
+/** The testament in the guardian's words: with the file, and with the way to the store. */
+function willOf(
+  { epoch, db, info, ttl }: Testament,
+  boot: string,
+  { store }: PostgresSettings,
+  { certificate }: Places,
+): Will {
+  const herald = store === null ? null : { info: encode(KeeperInfo, info), store, ttl }
+  return { epoch, dbuid: db, boot, file: certificate, herald }
+}
 
 /** The caller holds the lock of the data directory. */
 export async function openPostgres(
@@ -35,14 +50,27 @@ export async function openPostgres(
     for (const listener of listeners) listener()
   }
   const sessions = openSessions(settings, places, changed)
-  supervisor.onExit(({ code, signal: by, asked }) => {
+  let last: Exit | null = null
+  supervisor.onExit((exit) => {
+    const { code, signal: by, asked } = exit
+    last = exit
     sessions.close()
     if (!asked) settings.log.event(event("postgres.exited", { code: code ?? "", signal: by ?? "" }))
     changed()
   })
   const version = versionReader(settings)
   const baseline = newBaseline()
-  const context: Context = { settings, places, supervisor, sessions, baseline, version, changed }
+  const exit = (): Exit | null => last
+  const context: Context = {
+    settings,
+    places,
+    supervisor,
+    sessions,
+    baseline,
+    version,
+    exit,
+    changed,
+  }
   const observe = observer(context)
   return {
     get boot() {
@@ -51,7 +79,15 @@ export async function openPostgres(
     adopted: supervisor.adopted,
     observe,
     run: (step, progress, stop) => execute(step, { ...context, progress, signal: stop }),
+    leased: supervisor.leased,
     hold: (until, stop) => supervisor.hold(until, stop),
+    lease: (until, testament, stop) =>
+      supervisor.lease(
+        until,
+        testament && willOf(testament, supervisor.boot, settings, places),
+        stop,
+      ),
+    promise: (made) => writePromise(places, made),
     onChange: (callback) => {
       listeners.push(callback)
     },

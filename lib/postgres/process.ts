@@ -52,13 +52,13 @@ export async function start({ temporary }: Of<"start">, job: Job): Promise<void>
  */
 export async function stop(step: Of<"stop">, job: Job): Promise<void> {
   const { supervisor, sessions, signal } = job
-  if (step.checkpoint) await checkpoint(job)
+  if (step.checkpoint) await tryCheckpoint(job)
   sessions.close()
   await supervisor.stop("fast", step.escalateAfter, signal)
 }
 
 const checkpointTime = 60_000
-async function checkpoint({ sessions, settings, signal }: Job): Promise<void> {
+async function tryCheckpoint({ sessions, settings, signal }: Job): Promise<void> {
   try {
     const session = await sessions.own(signal)
     await session.run(
@@ -70,6 +70,11 @@ async function checkpoint({ sessions, settings, signal }: Job): Promise<void> {
     // Otherwise: it was an attempt, the stop itself writes the checkpoint that counts.
     signal.throwIfAborted()
   }
+}
+
+export async function checkpoint({ timeout }: Of<"checkpoint">, job: Job): Promise<void> {
+  const session = await job.sessions.own(job.signal)
+  await session.run("checkpoint", job.signal, timeout)
 }
 
 export async function waitReady({ timeout }: Of<"wait-ready">, job: Job): Promise<void> {

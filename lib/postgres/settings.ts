@@ -10,7 +10,8 @@ import type { Millis } from "#base/brand.ts"
 import type { BinaryVersion } from "#model/cluster.ts"
 import type { Clock } from "#port/clock.ts"
 import type { Log } from "#port/log.ts"
-import type { Supervisor } from "#port/supervision.ts"
+import type { StoreSettings } from "#port/store.ts"
+import type { Exit, Supervisor } from "#port/supervision.ts"
 import type { Baseline } from "./baseline.ts"
 import type { Sessions } from "./sessions.ts"
 
@@ -37,6 +38,8 @@ export interface PostgresSettings {
   readonly requestTimeout: Millis
   /** How long a new guardian waits for the first `hold`. */
   readonly initialDeadline: Millis
+  /** For the guardian's herald, which publishes its certificate; null: nobody does. */
+  readonly store: StoreSettings | null
   readonly clock: Clock
   readonly log: Log
 }
@@ -53,6 +56,10 @@ export interface Places {
   readonly certificate: string
   /** Wishes of operators that were fulfilled. */
   readonly handled: string
+  /** The last word on self-fencing. */
+  readonly fencing: string
+  /** The last promise to promote nobody. */
+  readonly promise: string
   /** A content move that was under way (`tree.ts`). */
   readonly move: string
   /** A pg_rewind that was begun (`rewind.ts`). */
@@ -72,6 +79,8 @@ export const placesBelow = (root: string): Places => ({
   mark: join(root, "stolon-work"),
   certificate: join(root, "stolon-certificate"),
   handled: join(root, "stolon-handled"),
+  fencing: join(root, "stolon-fencing"),
+  promise: join(root, "stolon-promise"),
   move: join(root, "stolon-move"),
   rewind: join(root, "stolon-rewind"),
   data: join(root, "postgres"),
@@ -93,6 +102,8 @@ export interface Context {
   readonly baseline: Baseline
   /** Of the installed programs. */
   readonly version: (signal: AbortSignal) => Promise<BinaryVersion>
+  /** How the last PostgreSQL ended, as far as this keeper was told; guardians come and go. */
+  readonly exit: () => Exit | null
   /** Tells the keeper that something changed by itself. */
   readonly changed: () => void
 }

@@ -1,12 +1,13 @@
 /**
  * The keeper's own small files: `keeperstate` and `dbstate` byte for byte as Go stolon has them
  * (reference 4.1), so that either program can take over from the other, and `stolon-work`,
- * `stolon-certificate` and `stolon-handled`, which are ours.
+ * `stolon-certificate`, `stolon-handled`, `stolon-fencing` and `stolon-promise`, which are ours.
  *
  * A missing file is the zero state. One that cannot be decoded throws: a keeper that forgot which
  * DB its data belongs to must not go on as if it had none.
  */
 import * as v from "valibot"
+import { millis } from "#base/brand.ts"
 import {
   always,
   count,
@@ -25,12 +26,14 @@ import {
   type ClusterUID,
   type DBUID,
   dbUID,
+  epoch,
   type Generation,
   type KeeperUID,
+  keeperUID,
   type Nonce,
 } from "#model/ids.ts"
 import { Certificate } from "#model/info.ts"
-import type { DBState, KeeperState, Mark } from "#model/local.ts"
+import type { DBState, FencingMode, KeeperState, Mark, PromiseMade } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
 import { readIfPresent, removeDurably, writeAtomic } from "#system/files.ts"
 import { type Job, messageOf, type Places } from "./settings.ts"
@@ -117,6 +120,29 @@ export async function readHandled({ handled }: Places): Promise<readonly Nonce[]
   }
 }
 
+const fencingFile = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({ on: v.boolean(), lease: v.pipe(v.number(), v.minValue(1), v.transform(millis)) }),
+)
+export const readFencing = ({ fencing }: Places): Promise<FencingMode | null> =>
+  load<FencingMode | null>(fencing, null, (source) => v.parse(fencingFile, source))
+
+const promiseFile = v.pipe(
+  v.string(),
+  v.parseJson(),
+  v.object({
+    epoch: v.pipe(v.string(), v.transform(epoch)),
+    keeper: v.pipe(v.string(), v.transform(keeperUID)),
+    width: v.pipe(v.number(), v.minValue(0), v.transform(millis)),
+  }),
+)
+export const readPromise = ({ promise }: Places): Promise<PromiseMade | null> =>
+  load<PromiseMade | null>(promise, null, (source) => v.parse(promiseFile, source))
+
+export const writePromise = ({ promise }: Places, made: PromiseMade | null): Promise<void> =>
+  made === null ? removeDurably(promise) : writeAtomic(promise, JSON.stringify(made))
+
 export const writeDBState = ({ dbState }: Places, state: DBState): Promise<void> =>
   writeAtomic(dbState, encodeDBState(state))
 
@@ -141,3 +167,6 @@ export const certify = ({ certificate }: Of<"certify">, { places }: Job): Promis
 
 export const saveHandled = ({ handled }: Of<"save-handled">, { places }: Job): Promise<void> =>
   writeAtomic(places.handled, encode(handledKind, handled))
+
+export const saveFencing = ({ mode }: Of<"save-fencing">, { places }: Job): Promise<void> =>
+  writeAtomic(places.fencing, JSON.stringify(mode))

@@ -16,6 +16,7 @@ import {
   addressSchema,
   type Ready,
   readySchema,
+  type Welcome,
 } from "#system/protocol.ts"
 import type { Level } from "#model/events.ts"
 import type { Clock } from "#port/clock.ts"
@@ -32,6 +33,8 @@ export interface Found {
   readonly address: Address
   /** It was there before us. */
   readonly adopted: boolean
+  /** Until when it lets PostgreSQL live under a lease; null: under none. */
+  readonly leased: number | null
 }
 
 export interface Wanted {
@@ -44,8 +47,8 @@ export interface Wanted {
   readonly log?: { readonly level: Level; readonly format: "text" | "json" }
 }
 
-/** Says hello; resolves with the guardian's `boot`. */
-export type Greet = (connection: Connection, signal: AbortSignal) => Promise<string>
+/** Says hello. */
+export type Greet = (connection: Connection, signal: AbortSignal) => Promise<Welcome>
 
 /**
  * How long a living guardian may be silent before it counts as frozen, and a starting one may take.
@@ -108,8 +111,8 @@ async function meet(
     try {
       const connection = await connectLines(address.socket, handlers)
       try {
-        const boot = await greet(connection, signal)
-        if (boot === address.boot) return { connection, address }
+        const { boot, leased } = await greet(connection, signal)
+        if (boot === address.boot) return { connection, address, leased }
       } catch {
         // It went away, or time is up: the loop's condition tells.
       }

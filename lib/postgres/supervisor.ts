@@ -13,10 +13,10 @@ import * as v from "valibot"
 import { type Millis, millis } from "#base/brand.ts"
 import type { Level } from "#model/events.ts"
 import type { Clock } from "#port/clock.ts"
-import type { Exit, Postmaster, Supervisor } from "#port/supervision.ts"
+import type { Exit, Postmaster, Supervisor, Will } from "#port/supervision.ts"
 import type { Identity } from "#system/libc.ts"
 import type { Connection } from "#system/lines.ts"
-import { postmasterSchema, type Question, welcomeSchema } from "#system/protocol.ts"
+import { postmasterSchema, type Question, type Welcome, welcomeSchema } from "#system/protocol.ts"
 import { acquireGuardian, type Found, untilDead, untilEmpty } from "./supervisor-find.ts"
 import { GuardianError, openTalk, type Talk } from "./supervisor-talk.ts"
 
@@ -43,6 +43,8 @@ interface Side {
   /** A connection being made; whoever needs one waits for the same. */
   attempt: Promise<Found> | null
   boot: string
+  /** The last lease that was asked for; null after a plain hold. */
+  lease: { readonly until: Millis; readonly lease: { readonly will: Will | null } } | null
   /** Whether PostgreSQL ran when last heard of, so that its end is reported once and only once. */
   running: boolean
 }
@@ -66,17 +68,18 @@ export async function openSupervisor(
     current: null,
     attempt: null,
     boot: "",
+    lease: null,
     running: false,
   }
   const talk = openTalk(
     (exit) => report(side, exit),
     (connection) => void lost(side, connection),
   )
-  const { adopted } = await connect(side, talk, signal)
-  return supervisorOf(side, talk, adopted)
+  const found = await connect(side, talk, signal)
+  return supervisorOf(side, talk, found)
 }
 
-function supervisorOf(side: Side, talk: Talk, adopted: boolean): Supervisor {
+function supervisorOf(side: Side, talk: Talk, { adopted, leased }: Found): Supervisor {
   // Every call takes the same number of turns to the socket, so that a stop never overtakes the
   // start before it (D-17).
   const call = async (question: Question, stop: AbortSignal): Promise<void> => {
@@ -89,10 +92,18 @@ function supervisorOf(side: Side, talk: Talk, adopted: boolean): Supervisor {
       return side.boot
     },
     adopted,
+    leased: adopted && leased !== null ? millis(leased) : null,
     state: async (stop) => look(side, talk, (await linked(side, talk, stop)).connection, stop),
-    start: (what, stop) => call({ op: "start", what }, stop),
+    start: (what, stop) => call({ op: "start", what, hold: side.lease }, stop),
     stop: (mode, escalateAfter, stop) => call({ op: "stop", mode, escalateAfter }, stop),
-    hold: (until, stop) => call({ op: "hold", until }, stop),
+    hold: (until, stop) => {
+      side.lease = null
+      return call({ op: "hold", until, lease: null }, stop)
+    },
+    lease: (until, will, stop) => {
+      side.lease = { until, lease: { will } }
+      return call({ op: "hold", ...side.lease }, stop)
+    },
     onExit: (callback) => {
       side.listeners.push(callback)
     },
@@ -144,8 +155,8 @@ async function look(
 
 async function connect(side: Side, talk: Talk, stop: AbortSignal): Promise<Found> {
   const { clock, initialDeadline } = side.options
-  const greet = async (connection: Connection, signal: AbortSignal): Promise<string> =>
-    v.parse(welcomeSchema, await talk.ask(connection, { op: "hello" }, signal)).boot
+  const greet = async (connection: Connection, signal: AbortSignal): Promise<Welcome> =>
+    v.parse(welcomeSchema, await talk.ask(connection, { op: "hello" }, signal))
   const until = millis(clock.now().mono + initialDeadline)
   const found = await acquireGuardian({ ...side.options, until }, talk.handlers, greet, stop)
   side.current = found

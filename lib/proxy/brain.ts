@@ -7,6 +7,9 @@
  * first the cut, then the published generation, then a new destination. A generation is never
  * published for an effect that has not happened, and nothing is ever forwarded on a view that
  * cannot be used.
+ *
+ * In a switchover (S2) the cut is a drain: it begins in one check and ends by itself; until then
+ * every check says the generation before, so that nobody takes this proxy for silent or for done.
  */
 import { type Millis, type Now, millis, never } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
@@ -17,6 +20,7 @@ import { withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
 
 import { type Destination, type Gate, gate, sameDestination } from "./gate.ts"
+import { type Witness, type Word, vouchedUntil, witness } from "./word.ts"
 
 /** What a read of the cluster data found. */
 export type View =
@@ -36,8 +40,12 @@ export interface Snapshot {
   readonly view: View
   /** When the read began: the age of a view counts from here. */
   readonly readAt: Millis
-  /** What the data plane was last told; null is closed. */
+  /** Where the data plane leads, also while that is drained; null is closed. */
   readonly destination: Destination | null
+  /** Sessions end as they become idle, and nobody new is led there. */
+  readonly draining: boolean
+  /** The generation last published; null: none. */
+  readonly told: Generation | null
   readonly listening: boolean
 }
 
@@ -46,6 +54,8 @@ export interface Memory {
   readonly timeout: Millis
   /** The start of the last good check; at first the start of the process. */
   readonly goodAt: Millis
+  /** Who may vouch for where clients are led (O4); null: nobody. */
+  readonly witness: Witness | null
   /** What was last reported as wrong with the view; each trouble is reported once. */
   readonly trouble: Event | null
 }
@@ -62,6 +72,8 @@ export interface Announcement {
 
 export type Act =
   | { readonly kind: "cut"; readonly why: string }
+  /** Begins, and does not wait for the end; no generation is published for it before that. */
+  | { readonly kind: "drain"; readonly bound: Millis; readonly why: string }
   /** `required`: the check fails when this fails, and nothing after it is done (X9). */
   | { readonly kind: "publish"; readonly info: Announcement; readonly required: boolean }
   | { readonly kind: "listen" }
@@ -80,6 +92,7 @@ export const newMemory = (now: Now): Memory => ({
   checkInterval: millis(5_000),
   timeout: millis(15_000),
   goodAt: now.mono,
+  witness: null,
   trouble: null,
 })
 
@@ -100,6 +113,7 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now): Decision {
         memory,
         [...cut(snapshot, "no cluster data"), ...listen(snapshot)],
         event("view.absent"),
+        null,
       )
     case "found": {
       const broken = validate(view.data.cluster.spec)
@@ -112,26 +126,47 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now): Decision {
   }
 }
 
-/** A usable view: cut, publish, listen, forward, as far as each is needed. */
+/** A usable view: cut or drain, publish, listen, forward, as far as each is needed. */
 function obey(snapshot: Snapshot, data: ClusterData, memory: Memory): Decision {
   const spec = withDefaults(data.cluster.spec)
   const timeout = toMillis(spec.proxyTimeout)
   const wanted = gate(data, snapshot.self)
   const destination = wanted.kind === "open" ? wanted.to : null
   const changes = !sameDestination(snapshot.destination, destination)
-  const acts: Act[] = changes ? [...cut(snapshot, reason(wanted))] : []
+  const before = drained(snapshot, wanted)
+  const acts: Act[] = before?.acts ?? (changes ? [...cut(snapshot, reason(wanted))] : [])
   if (wanted.kind === "unresolved")
-    return good(snapshot, memory, [...acts, ...listen(snapshot)], null)
+    return good(snapshot, memory, [...acts, ...listen(snapshot)], null, null)
   acts.push({
     kind: "publish",
-    info: announcement(data.proxy.generation, memory.timeout, timeout),
-    required: wanted.kind !== "leaderless",
+    info: announcement(before?.told ?? data.proxy.generation, memory.timeout, timeout),
+    // a drain that nobody hears of ends with the timeout, like forwarding
+    required: before !== null || (wanted.kind !== "leaderless" && wanted.kind !== "hold"),
   })
   acts.push(...listen(snapshot))
-  if (destination !== null && changes) acts.push({ kind: "forward", to: destination })
+  // to where it is draining: the switchover was given up, and who is still there stays
+  if (destination !== null && (changes || snapshot.draining))
+    acts.push({ kind: "forward", to: destination })
   // A zero interval is legal and would spin.
   const checkInterval = millis(Math.max(50, toMillis(spec.proxyCheckInterval)))
-  return good(snapshot, { ...memory, timeout, checkInterval }, acts, null)
+  const leads = destination !== null || before !== null
+  const next = { ...memory, timeout, checkInterval }
+  return good(snapshot, next, acts, null, leads ? witness(data) : null)
+}
+
+/**
+ * What a hold asks of a proxy that leads clients to the DB that is held, and the generation that
+ * stays the last word meanwhile; null: anything else, also a proxy that slept and leads elsewhere.
+ */
+function drained(
+  snapshot: Snapshot,
+  wanted: Gate,
+): { readonly acts: Act[]; readonly told: Generation } | null {
+  const { destination, draining, told } = snapshot
+  if (wanted.kind !== "hold" || destination === null || told === null) return null
+  if (!sameDestination(destination, wanted.from)) return null
+  const { bound, why } = wanted
+  return { acts: draining ? [] : [{ kind: "drain", bound, why }], told }
 }
 
 const reason = (wanted: Gate): string =>
@@ -154,9 +189,10 @@ const good = (
   memory: Memory,
   acts: readonly Act[],
   trouble: Event | null,
+  vouching: Witness | null,
 ): Decision => ({
   output: { acts },
-  memory: { ...memory, goodAt: snapshot.readAt, trouble },
+  memory: { ...memory, goodAt: snapshot.readAt, witness: vouching, trouble },
   events: report(memory.trouble, trouble),
 })
 
@@ -211,17 +247,43 @@ export const lapsed = (until: Millis | null, now: Now): boolean =>
 const stale = (snapshot: Snapshot, now: Now): Event =>
   event("proxy.stale", { age: Math.round(now.mono - snapshot.readAt) })
 
+/** What the timeout watcher looks at. */
+export interface Watched extends Pick<Snapshot, "destination" | "listening"> {
+  /** The keeper's last word. */
+  readonly word: Word | null
+}
+
+/** Until when clients may stay where they are: by the last good check, or the keeper's word. */
+export const validUntil = ({ destination, word }: Watched, memory: Memory): Millis => {
+  const checked = memory.goodAt + memory.timeout
+  // it opens nothing, so it counts for nobody who is closed
+  const vouched = destination === null ? checked : vouchedUntil(word, memory.witness)
+  return millis(Math.max(checked, vouched))
+}
+
+/**
+ * Whether the keeper is to be asked: the store has failed, or has been silent for half of the
+ * timeout. A document that makes no sense is an answer, and no reason to ask somebody else.
+ */
+export function needsWord(state: Watched, memory: Memory, now: Now): boolean {
+  if (state.destination === null || memory.witness === null) return false
+  if (now.mono >= validUntil(state, memory)) return false // too late: the cut is due
+  const code = memory.trouble?.code ?? null
+  if (code !== null && code !== "store.failed" && code !== "proxy.stale") return false
+  return code === "store.failed" || now.mono - memory.goodAt >= memory.timeout / 2
+}
+
 /**
  * The timeout watcher's judgement, independent of checks (7.2): what to do when no check was good
- * for proxyTimeout. Null when there is nothing to do.
+ * for proxyTimeout, and nobody vouches. Null when there is nothing to do.
  */
 export function expire(
-  state: Pick<Snapshot, "destination" | "listening">,
+  state: Watched,
   memory: Memory,
   now: Now,
   stopListening: boolean,
 ): Pick<Decision, "output" | "events"> | null {
-  if (now.mono - memory.goodAt < memory.timeout) return null
+  if (now.mono < validUntil(state, memory)) return null
   const acts: Act[] = []
   if (state.destination !== null) acts.push({ kind: "cut", why: "no good check for proxyTimeout" })
   if (state.listening && stopListening) acts.push({ kind: "unlisten" })
@@ -234,6 +296,8 @@ export function done(act: Act): readonly Event[] {
   switch (act.kind) {
     case "cut":
       return [event("proxy.cut", { reason: act.why })]
+    case "drain":
+      return [event("proxy.draining", { reason: act.why, bound: act.bound })]
     case "forward":
       return [event("proxy.forwarding", { host: act.to.host, port: act.to.port })]
     case "listen":

@@ -92,6 +92,10 @@ export function setKeepalive(fd: number, keepalive: Keepalive): void {
   if (keepalive.count > 0) setInteger(fd, solTcp, tcpKeepCount, keepalive.count)
 }
 
+/** Sockets and listeners carry their descriptor at run time; bun-types 1.4.5 does not say so. */
+export const descriptor = (socket: object): number =>
+  "fd" in socket && typeof socket.fd === "number" ? socket.fd : -1
+
 /** How many descriptors this process may have. */
 export function descriptorLimit(): number {
   const limit = new BigUint64Array(2)

@@ -10,13 +10,15 @@
  * `shutdown()` sends the end and keeps reading, while `end()` closes both directions; `close()`
  * leaves the kernel to deliver what it has, `terminate()` resets.
  */
+import { fromClient, fromServer, isIdle } from "./follow.ts"
 import { cut, otherSide, type Side, type Socket } from "./session.ts"
+import { startupLongest } from "./startup.ts"
 
 export const handlers: Bun.SocketHandler<Side> = {
   /** A dialled socket; Bun calls this while the connect may still be under way. */
   open(socket) {
     const side = socket.data
-    if (side.session.over) return socket.terminate()
+    if (side.session.phase !== "led") return socket.terminate()
     side.socket = socket
     if (socket.remotePort !== undefined) connected(side)
   },
@@ -24,11 +26,22 @@ export const handlers: Bun.SocketHandler<Side> = {
   data(from, chunk) {
     const side = from.data
     const { session } = side
+    if (session.phase !== "led") return unled(side, chunk)
+    const { shared, follow } = session
     const to = side.isClient ? session.upstream : session.client
-    if (side.isClient) session.shared.counters.bytesIn += chunk.byteLength
-    else session.shared.counters.bytesOut += chunk.byteLength
+    if (side.isClient) {
+      shared.counters.bytesIn += chunk.byteLength
+      if (follow !== null) fromClient(follow, chunk)
+    } else {
+      shared.counters.bytesOut += chunk.byteLength
+      if (follow !== null) {
+        fromServer(follow, chunk)
+        if (shared.draining && to.ready && isIdle(follow)) return shared.rested(session, chunk)
+      }
+    }
     let taken = 0
     if (to.ready && to.socket !== null) {
+      session.spoken = true
       taken = to.socket.write(chunk)
       if (taken === chunk.byteLength) return
       if (taken < 0) return cut(session) // it closed under us: nobody will ever take these bytes
@@ -50,6 +63,7 @@ export const handlers: Bun.SocketHandler<Side> = {
     const side = socket.data
     if (side.socket !== socket || side.ended) return
     side.ended = true
+    if (side.session.phase !== "led") return endUnled(side)
     // A peer that half-closed is still there, or it has gone for good: only probes tell, and
     // nobody else will ask.
     socket.setKeepAlive(true, 60_000)
@@ -64,6 +78,7 @@ export const handlers: Bun.SocketHandler<Side> = {
     side.socket = null
     side.ready = false
     const { session } = side
+    if (session.phase !== "led") return cut(session)
     // What the client has sent meanwhile waits for the next address.
     if (!side.isClient && !side.connected) return session.shared.attempt(session)
     side.pending = null
@@ -77,10 +92,32 @@ export const handlers: Bun.SocketHandler<Side> = {
   },
 
   error(socket) {
+    if (socket.data.socket !== socket) return
     // Also a throw in one of these handlers: the session is of no use any more, the process goes
     // on.
     cut(socket.data.session)
   },
+}
+
+/** A client that is led nowhere has sent something. */
+function unled(side: Side, chunk: Uint8Array): void {
+  const { session } = side
+  if (session.phase === "parting" || session.phase === "over") return
+  const { shared, follow, upstream } = session
+  shared.counters.bytesIn += chunk.byteLength
+  if (follow !== null) fromClient(follow, chunk)
+  keep(upstream, chunk)
+  if ((upstream.pending?.byteLength ?? 0) > startupLongest) {
+    side.paused = true
+    side.socket?.pause()
+  }
+  shared.heard(session)
+}
+
+/** It has sent its end: one that waits is gone, one that parts is done. */
+function endUnled(side: Side): void {
+  if (side.session.phase !== "parting") return cut(side.session)
+  if (side.shut) finish(side)
 }
 
 /**
@@ -112,6 +149,7 @@ function flush(side: Side): void {
   const { socket, pending } = side
   if (socket === null) return
   if (pending !== null) {
+    if (!side.isClient) side.session.spoken = true
     const taken = socket.write(pending)
     if (taken < 0) return cut(side.session)
     if (taken < pending.byteLength) {
@@ -122,6 +160,9 @@ function flush(side: Side): void {
   }
   if (side.after !== "nothing") return finish(side)
   side.ready = true
+  const { shared, follow } = side.session
+  if (shared.draining && side.isClient && follow !== null && isIdle(follow))
+    return shared.rested(side.session, null)
   const other = otherSide(side)
   if (!other.paused) return
   other.paused = false
@@ -131,7 +172,7 @@ function flush(side: Side): void {
 /**
  * Everything has been handed over: pass the end on, and close what has ended in both directions.
  */
-function finish(side: Side): void {
+export function finish(side: Side): void {
   const socket: Socket | null = side.socket
   if (socket === null) return
   side.ready = false

@@ -1,15 +1,18 @@
 /**
- * Who may be promoted, and in which order (protocol W2, T12; defects D-01, D-02, D-09, D-10, D-28).
+ * Who may be promoted, and in which order (protocol W2, O3, T12; defects D-01, D-02, D-09, D-10,
+ * D-28).
  *
  * A DB is refused for a named reason or it is a candidate. A pending change of its spec is no
  * reason; a position that is old is: after the fence only what was published since counts, and
- * whoever is alive is waited for. The most advanced wins.
+ * whoever is alive is waited for. A position is final without that where nothing more can come: a
+ * standby that has let go, or one that has what the certificate says. The most advanced wins.
  */
-import type { Millis } from "#base/brand.ts"
 import { by, byBigint, byNumber, byText, descending, firstOf } from "#base/order.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import type { DBUID } from "#model/ids.ts"
+import { whyNotElectable } from "./electable.ts"
 import { type DBFact, type Facts, knownEnd } from "./facts.ts"
+import type { Fence } from "./lease.ts"
 import { isSetApart } from "./pause.ts"
 import { isSynchronous } from "./spec.ts"
 
@@ -24,6 +27,8 @@ export interface Refusal {
   readonly db: DBUID
   readonly keeper: string
   readonly why: string
+  /** It may pass by waiting. */
+  readonly lags: boolean
 }
 
 /**
@@ -36,40 +41,59 @@ export const byAdvance = firstOf<DBFact>(
 )
 
 /**
- * @param since Positions seen before this moment do not count; null while nothing is fenced yet.
+ * @param fence Null while nothing is fenced: then positions count as they are.
  */
 export function candidates(
   data: ClusterData,
   facts: Facts,
   primary: DBFact,
-  since: Millis | null,
+  fence: Fence | null,
 ): Candidates {
   const ready: DBFact[] = []
   const awaited: DBFact[] = []
   const refused: Refusal[] = []
-  const wordOf = latest(primary, facts)
+  const isOld = outdated(primary, facts, fence)
+  const whyNot = whyNotElectable(data, primary)
   for (const fact of facts.dbs.values()) {
     if (fact.uid === primary.uid || !data.dbs.has(fact.uid)) continue
-    const lasting = obstacle(fact, primary, facts)
-    const unheard = !fact.keeper.alive || (since !== null && wordOf(fact.keeper) <= since)
-    if (lasting === null && since !== null && unheard) awaited.push(fact)
+    const lasting = obstacle(fact, primary, facts) ?? whyNot(fact.uid) ?? holding(fact, fence)
+    if (lasting === null && isOld(fact)) awaited.push(fact)
     else {
-      const why = lasting ?? shortfall(fact, primary, facts)
+      const lag = lasting === null ? lagOf(fact, primary, facts) : null
+      const why = lasting ?? shortfall(fact) ?? lag
       if (why === null) ready.push(fact)
-      else refused.push({ db: fact.uid, keeper: fact.keeper.uid, why })
+      else refused.push({ db: fact.uid, keeper: fact.keeper.uid, why, lags: why === lag })
     }
   }
   return { ready: ready.toSorted(byAdvance), awaited, refused }
 }
 
+/** Fenced by standbys that let go, only those may follow (L3.3). */
+const holding = (fact: DBFact, fence: Fence | null): string | null =>
+  fence?.by === "standbys" && fact.state?.detached !== fence.epoch
+    ? "it may still confirm commits of the old primary"
+    : null
+
 /**
- * Since when a keeper's word is new. Where positions decide, it must have been gathered since: the
- * second publish was, the first may have been under way. Who is confirmed in sync has what counts
- * wherever it is, unless it is measured by a certificate.
+ * Whether more may come than what a keeper said last. Where positions decide, its word must have
+ * been gathered since the fence: the second publish was, the first may have been under way. Who is
+ * confirmed in sync has what counts wherever it is, unless it is measured by a certificate.
  */
-const latest = (primary: DBFact, facts: Facts): ((keeper: DBFact["keeper"]) => Millis) => {
-  const measured = !bound(primary, facts) || primary.keeper.info?.certificate !== undefined
-  return (keeper) => (measured ? keeper.previous : keeper.since)
+function outdated(primary: DBFact, facts: Facts, fence: Fence | null): (fact: DBFact) => boolean {
+  if (fence === null || fence.fencedAt === null) return () => false
+  const { fencedAt, epoch } = fence
+  const letGo = fence.by === "standbys"
+  const certificate = primary.keeper.info?.certificate
+  const measured = !bound(primary, facts) || certificate !== undefined
+  const end = certificate?.epoch === epoch && certificate.dbuid === primary.uid
+  const final = end && certificate.finalLSN > 0n ? certificate.finalLSN : null
+  return (fact) => {
+    const { keeper } = fact
+    if (!keeper.alive) return true
+    // the end of the log is the shutdown checkpoint, which begins there: further is all of it
+    if (letGo || (final !== null && fact.up && fact.position > final)) return false
+    return (measured ? keeper.previous : keeper.since) <= fencedAt
+  }
 }
 
 /** What no further report of the same kind would change soon. */
@@ -82,12 +106,15 @@ function obstacle(fact: DBFact, primary: DBFact, facts: Facts): string | null {
   return null
 }
 
-function shortfall(fact: DBFact, primary: DBFact, facts: Facts): string | null {
+function shortfall(fact: DBFact): string | null {
   if (!fact.keeper.alive) return "its keeper has not been heard yet"
   if (!fact.up) return "its PostgreSQL is not healthy"
   if (fact.validity === "unknown") return "its copy is not complete"
   if (fact.validity === "invalid" && !fact.ahead) return "its history is not the primary's"
-  if (!fact.comparable) return "its timeline is too old to be compared with the primary's"
+  return fact.comparable ? null : "its timeline is too old to be compared with the primary's"
+}
+
+function lagOf(fact: DBFact, primary: DBFact, facts: Facts): string | null {
   const lag = knownEnd(primary) - fact.position
   if (!bound(primary, facts) && lag > BigInt(facts.spec.maxStandbyLag))
     return `it lags ${lag} bytes, more than maxStandbyLag`

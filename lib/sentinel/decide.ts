@@ -6,14 +6,14 @@
  * only with a primary that is healthy and converged the standbys and synchronous names; then specs
  * are derived, generations raised, the step checked and stamped.
  */
-import type { Now } from "#base/brand.ts"
+import type { Millis, Now } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
 import { generator } from "#base/random.ts"
 import { ClusterData as ClusterDataKind } from "#model/cluster.ts"
 import type { ClusterData, DB } from "#model/cluster.ts"
 import { same, zeroTime } from "#model/codec.ts"
 import type { Event } from "#model/events.ts"
-import { type Nonce, newEpoch, newNonce } from "#model/ids.ts"
+import { type KeeperUID, type Nonce, newEpoch, newNonce } from "#model/ids.ts"
 import { zeroLsn } from "#base/lsn.ts"
 import { forgetDead } from "./dead.ts"
 import { deriveSpecs, raiseGenerations, stamp } from "./derive.ts"
@@ -23,7 +23,11 @@ import { initialize } from "./initialize.ts"
 import { brokenRules } from "./invariants.ts"
 import { type Memory, type Snapshot } from "./memory.ts"
 import { keepPredecessor } from "./predecessor.ts"
-import { answerRequest, depose, judge, settleFence } from "./primary.ts"
+import { nextLook } from "./due.ts"
+import { keepElectable } from "./electable.ts"
+import { settleFence } from "./fence.ts"
+import { answerRequest, depose, judge, restarted } from "./primary.ts"
+import { restoreSpec } from "./restore.ts"
 import {
   type Gathering,
   type Reducer,
@@ -36,6 +40,7 @@ import {
 import { keepStandbys } from "./standbys.ts"
 import { status } from "./status.ts"
 import { release, succeed } from "./succession.ts"
+import { isHolding, leadSwitchover } from "./switchover.ts"
 import { keepSync } from "./sync.ts"
 import { reclone } from "./wishes.ts"
 
@@ -50,6 +55,10 @@ export interface Decision {
   /** To be kept when the output was committed; a hold commits by itself. */
   readonly memory: Memory
   readonly events: readonly Event[]
+  /** Keepers whose next word the leader waits for: a nudge makes it come sooner. */
+  readonly awaited: readonly KeeperUID[]
+  /** When time alone may change the decision; null: nothing is timed. */
+  readonly wake: Millis | null
 }
 
 /** @param memory As `watch` left it for this snapshot. */
@@ -57,23 +66,30 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now, seed: numbe
   const { data } = snapshot
   const facts = observe(snapshot, memory, now)
   const random = generator(seed)
-  const { round, gathered } = beginRound(facts, settleFence(memory, data, facts), now, random)
+  const settled = settleFence(memory, data, facts)
+  const { round, gathered } = beginRound(facts, settled, now, random)
   const isNormal = data.cluster.status.phase === "normal"
   if (isNormal && facts.primary === null) return headless(gathered, round)
   const phase = isNormal ? steady : initialize
-  const wanted = raiseGenerations(data, inOrder(status, phase, deriveSpecs)(data, round))
+  const wanted = raiseGenerations(
+    data,
+    inOrder(restoreSpec, status, phase, deriveSpecs)(data, round),
+  )
   const rules = brokenRules(data, wanted)
-  const { events, memory: after } = gathered()
-  if (rules.length > 0) return { output: { kind: "broken", rules }, memory, events: [] }
+  const { events, memory: after, awaited } = gathered()
+  if (rules.length > 0)
+    return { output: { kind: "broken", rules }, memory, events: [], awaited: [], wake: null }
+  const timing = { awaited, wake: nextLook(data, facts, settled, now.mono) }
   const due =
     memory.writtenAt === null || now.mono - memory.writtenAt >= toMillis(facts.spec.sleepInterval)
   if (!due && same(ClusterDataKind, material(data), material(wanted)))
-    return { output: { kind: "hold" }, memory: after, events }
+    return { output: { kind: "hold" }, memory: after, events, ...timing }
   const nonce = newNonce(random)
   return {
     output: { kind: "write", data: stamp(data, wanted, nonce, now.wall), nonce },
     memory: { ...after, writtenAt: now.mono },
     events,
+    ...timing,
   }
 }
 
@@ -83,7 +99,7 @@ function headless(gathered: Gathering["gathered"], round: Round): Decision {
     why: "the cluster data names a primary that does not exist, or whose keeper does not",
     remedy: "stolon ctl init, or clusterdata write with a correct document",
   })
-  return { output: { kind: "hold" }, ...gathered() }
+  return { output: { kind: "hold" }, ...gathered(), wake: null }
 }
 
 const steady: Reducer = (data, round) => {
@@ -99,16 +115,28 @@ const steady: Reducer = (data, round) => {
   if (judgement.kind === "stuck")
     round.sayOnce("primary.stuck", { why: judgement.why, remedy: judgement.remedy })
   else round.over("primary.stuck")
-  return serve(answerRequest(known, round, primary), round, primary)
+  return serve(answerRequest(restarted(known, round, primary), round, primary), round, primary)
 }
 
 /** The primary stays: keep its gate, and with it working, everything that hangs on it. */
 function serve(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   const crowned = keepRole(named(data, round), round, primary)
-  const gated = keepGate(primary)(crowned, round)
+  const moved = planned(crowned, round, primary)
+  if (moved.cluster.status.primaryRevoked || isHolding(moved)) return moved
   const works = primary.up && primary.convergence === "converged"
   const rest = works ? [reclone(primary), keepStandbys(primary), keepSync(primary)] : []
-  return inOrder(...rest, keepPredecessor(primary.uid))(gated, round)
+  return inOrder(...rest, keepPredecessor(primary.uid), keepElectable(primary))(moved, round)
+}
+
+/** The gate, and a switchover: while that holds clients, nobody opens it; once it is open, done. */
+function planned(data: ClusterData, round: Round, primary: DBFact): ClusterData {
+  const promoting = data.cluster.status.switchover?.phase === "promote"
+  if (promoting) return leadSwitchover(keepGate(primary)(data, round), round, primary)
+  const moved = leadSwitchover(data, round, primary)
+  if (moved.cluster.status.primaryRevoked || isHolding(moved)) return moved
+  // a switchover that was given up opened it again: who may use it is the next write's (G9)
+  if (moved.proxy.generation !== data.proxy.generation) return moved
+  return keepGate(primary)(moved, round)
 }
 
 /**

@@ -58,13 +58,20 @@ export function external(
   }
 }
 
-/** A DB whose spec differs from the one that was read is one generation further. */
+/**
+ * A DB whose spec differs from the one that was read is one generation further. One that does not
+ * differ stays the same object: nobody has to compare it again.
+ */
 export function raiseGenerations(before: ClusterData, after: ClusterData): ClusterData {
   const dbs = new Map(after.dbs)
   for (const db of sortedValues(after.dbs)) {
     const old = before.dbs.get(db.uid)
-    if (old === undefined || same(DBSpec, old.spec, db.spec)) continue
-    dbs.set(db.uid, { ...db, generation: nextGeneration(old.generation) })
+    if (old === undefined) continue
+    const generation = nextGeneration(old.generation)
+    dbs.set(
+      db.uid,
+      same(DBSpec, old.spec, db.spec) ? { ...db, spec: old.spec } : { ...db, generation },
+    )
   }
   return { ...after, dbs }
 }

@@ -7,9 +7,16 @@ import { toMillis } from "#base/duration.ts"
 import { type LSN, maxLsn, zeroLsn } from "#base/lsn.ts"
 import { by, byText, sortedValues } from "#base/order.ts"
 import { type DB, type Keeper, isMasterType } from "#model/cluster.ts"
-import type { DBUID, KeeperUID, ProxyUID } from "#model/ids.ts"
-import { type KeeperInfo, type PostgresState, type ProxyInfo, capabilities } from "#model/info.ts"
+import type { DBUID, KeeperUID, ProxyUID, SentinelUID } from "#model/ids.ts"
+import {
+  type KeeperInfo,
+  type PostgresState,
+  type ProxyInfo,
+  type SentinelInfo,
+  capabilities,
+} from "#model/info.ts"
 import { type FullSpec, withDefaults } from "#model/spec.ts"
+import { type Evidence, evidenceOf, sightings } from "./evidence.ts"
 import { diverged, hasWalFor, isAhead, isComparable } from "#model/timeline.ts"
 import {
   type Memory,
@@ -76,6 +83,17 @@ export interface ProxyFact {
   readonly info: ProxyInfo
   /** It may be forwarding: its last sign of life is younger than its own timeout allows. */
   readonly active: boolean
+  /** Until when that is so, if nothing more comes from it. */
+  readonly until: Millis
+  /** It spoke since this sentinel has read the store without a gap. */
+  readonly heard: boolean
+}
+
+export interface SentinelFact {
+  readonly uid: SentinelUID
+  readonly info: SentinelInfo
+  /** Its info changed within two sleepIntervals (D2). */
+  readonly live: boolean
 }
 
 export interface Facts {
@@ -84,7 +102,11 @@ export interface Facts {
   readonly keepers: ReadonlyMap<KeeperUID, KeeperFact>
   readonly dbs: ReadonlyMap<DBUID, DBFact>
   readonly proxies: readonly ProxyFact[]
+  /** Whose key is there. */
+  readonly sentinels: readonly SentinelFact[]
   readonly primary: DBFact | null
+  /** What speaks against the primary before it has been silent for long (D2); null: nothing. */
+  readonly evidence: Evidence | null
 }
 
 export function observe(snapshot: Snapshot, memory: Memory, now: Now): Facts {
@@ -101,7 +123,8 @@ export function observe(snapshot: Snapshot, memory: Memory, now: Now): Facts {
     if (keeper === undefined) continue // a dangling reference: the reducers drop such a DB
     dbs.set(db.uid, dbFact(db, keeper, primary, spec, failInterval, memory, now))
   }
-  return {
+  const sentinels = sentinelFacts(snapshot, memory, spec, now)
+  const facts: Facts = {
     spec,
     failInterval,
     keepers,
@@ -109,8 +132,25 @@ export function observe(snapshot: Snapshot, memory: Memory, now: Now): Facts {
     proxies: [...memory.proxies]
       .map(([uid, seen]) => proxyFact(uid, seen, snapshot, now))
       .toSorted(by((proxy) => proxy.uid, byText)),
+    sentinels,
     primary: primary === null ? null : (dbs.get(primary.uid) ?? null),
+    evidence: null,
   }
+  if (spec.failureDetection !== "evidence") return facts
+  return { ...facts, evidence: evidenceOf(sightings(data, facts, memory), facts) }
+}
+
+const sentinelFacts = (
+  { infos }: Snapshot,
+  { sentinels }: Memory,
+  spec: FullSpec,
+  now: Now,
+): SentinelFact[] => {
+  const limit = 2 * toMillis(spec.sleepInterval)
+  return [...sentinels]
+    .filter(([uid]) => infos.sentinels.has(uid))
+    .map(([uid, { info, since }]) => ({ uid, info, live: now.mono - since <= limit }))
+    .toSorted(by((sentinel) => sentinel.uid, byText))
 }
 
 function keeperFact(
@@ -263,10 +303,11 @@ function proxyFact(uid: ProxyUID, seen: Seen<ProxyInfo>, { infos }: Snapshot, no
   const allowance = seen.info.capabilities.includes(capabilities.boundedView)
     ? 1.05 * timeout
     : 2 * timeout
-  const young = now.mono - seen.since <= allowance
+  const until = millis(seen.since + allowance)
   // A key that is gone was withdrawn by a proxy that had cut, or expired, which takes longer than
   // any timeout (3.1).
-  return { uid, info: seen.info, active: young && infos.proxies.has(uid) }
+  const active = now.mono <= until && infos.proxies.has(uid)
+  return { uid, info: seen.info, active, until, heard: seen.heard }
 }
 
 /** The furthest position that the primary is known to have had. */

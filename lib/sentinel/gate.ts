@@ -1,23 +1,28 @@
 /**
  * The proxies' gate (G9, W3, N5): opened only to a primary that is healthy, has applied its
- * specification, accepts writes and is the system we know, and only when no proxy can still be
- * forwarding by an older gate (D-04, D-78 never exist here).
+ * specification, accepts writes and is the system we know. Where nothing but the proxies fenced the
+ * primary before, none of them may still be forwarding by an older gate (D-04, D-78 never exist
+ * here); behind a fence of its own what they lead to acknowledges nothing.
  */
 import { byText, sameSet } from "#base/order.ts"
-import type { DBFact, Facts } from "./facts.ts"
+import type { DBFact, Facts, ProxyFact } from "./facts.ts"
 import { type Reducer, withGate } from "./round.ts"
-import { unacknowledged } from "./primary.ts"
+import { awaitedProxies } from "./fence.ts"
 import { isSynchronous } from "./spec.ts"
 
 export const keepGate =
   (primary: DBFact): Reducer =>
   (data, round) => {
     const { spec } = data.proxy
+    const serves = spec.masterDbUid === primary.uid
+    // keys expire while the store is gone, and a sentinel may be the first that is back (W6, P6)
+    const stays = ({ uid, heard, until }: ProxyFact): boolean =>
+      serves && !heard && spec.enabledProxies.includes(uid) && round.now.mono <= until
     const enabled = round.facts.proxies
-      .filter((proxy) => proxy.active)
+      .filter((proxy) => proxy.active || stays(proxy))
       .map((proxy) => proxy.uid)
       .toSorted(byText)
-    if (spec.masterDbUid === primary.uid) {
+    if (serves) {
       round.over("gate.waiting")
       if (sameSet(enabled, spec.enabledProxies)) return data
       round.say("gate.proxies", { proxies: enabled.join(",") })
@@ -25,7 +30,7 @@ export const keepGate =
     }
     const missing = [
       ...unready(primary, round.facts),
-      ...unacknowledged(data, round.facts).map((uid) => `proxy ${uid}`),
+      ...awaitedProxies(data, round.facts).map((uid) => `proxy ${uid}`),
     ]
     if (missing.length > 0) {
       round.sayOnce("gate.waiting", { db: primary.uid, missing: missing.join(", ") })

@@ -3,8 +3,8 @@
  * nothing and is reported: a decision that cannot explain itself is worse than none. Rules by their
  * number in the protocol.
  */
-import { sortedValues } from "#base/order.ts"
-import { type ClusterData, DBSpec, Proxy } from "#model/cluster.ts"
+import { sameSet, sortedValues } from "#base/order.ts"
+import { type ClusterData, type ClusterStatus, DBSpec, Proxy } from "#model/cluster.ts"
 import { same } from "#model/codec.ts"
 
 /** The broken rules, in words; empty when the step is allowed. */
@@ -13,6 +13,7 @@ export function brokenRules(prev: ClusterData, next: ClusterData): string[] {
     ...structure(next),
     ...gate(prev, next),
     ...succession(prev, next),
+    ...extensions(prev, next),
     ...generations(prev, next),
   ]
 }
@@ -78,6 +79,40 @@ function succession(prev: ClusterData, next: ClusterData): string[] {
     before.primaryEpoch !== after.primaryEpoch
   )
     broken.push("W1: a revocation changes the epoch")
+  return broken
+}
+
+/** What stands beside the names that Go knows. */
+function extensions(prev: ClusterData, next: ClusterData): string[] {
+  const [before, after] = [prev.cluster.status, next.cluster.status]
+  if (before.phase !== "normal" || after.phase !== "normal") return []
+  const broken: string[] = []
+  const promoted = before.master !== after.master
+  if (promoted ? after.fencedBy === "" : after.fencedBy !== before.fencedBy)
+    broken.push("L3: what fenced the old primary is written with a promotion, and only then")
+  if (after.detach && !after.primaryRevoked)
+    broken.push("L3: standbys let go of a primary that is not revoked")
+  const phase = after.switchover?.phase
+  if (phase === "hold" && (after.primaryRevoked || next.proxy.spec.masterDbUid !== ""))
+    broken.push("S2: clients are held with the gate open, or with a revoked primary")
+  if (
+    phase === "stop" &&
+    before.switchover?.phase !== "stop" &&
+    before.switchover?.phase !== "hold"
+  )
+    broken.push("S3: a primary is stopped for a switchover while clients are not held")
+  return [...broken, ...electables(before, after)]
+}
+
+/** One set, one word; and nobody is elected from outside of it (O3). */
+function electables(before: ClusterStatus, after: ClusterStatus): string[] {
+  const { electable: from, master } = before
+  const { electable: to } = after
+  const broken: string[] = []
+  if (from !== undefined && to?.word === from.word && !sameSet(from.dbs, to.dbs))
+    broken.push("O3: the electable set changed without a new word")
+  if (master !== after.master && from?.dbs.includes(after.master) === false)
+    broken.push("O3: a DB outside the electable set is promoted")
   return broken
 }
 

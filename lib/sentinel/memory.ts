@@ -11,9 +11,20 @@ import type { Millis, Now } from "#base/brand.ts"
 import { millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
 import type { ClusterData, DB } from "#model/cluster.ts"
-import type { DBUID, Epoch, Generation, InfoUID, KeeperUID, ProxyUID } from "#model/ids.ts"
-import type { Infos, PostgresState, ProxyInfo } from "#model/info.ts"
+import {
+  type DBUID,
+  type Epoch,
+  type Generation,
+  type InfoUID,
+  type KeeperUID,
+  type Nonce,
+  type ProxyUID,
+  type SentinelUID,
+  infoUID,
+} from "#model/ids.ts"
+import type { Infos, PostgresState, ProxyInfo, SentinelInfo } from "#model/info.ts"
 import { type FullSpec, withDefaults } from "#model/spec.ts"
+import { type Claims, type Fence, hearClaims, noteFence, restartFence } from "./lease.ts"
 import { resumed } from "./pause.ts"
 import { type Seen, type Voices, listen } from "./voice.ts"
 
@@ -32,9 +43,13 @@ export interface Memory {
    * most of the last ones, fading.
    */
   readonly pace: Millis
-  /** The primary's epoch at the last read. */
+  /** The primary's epoch at the last read, and since when; one that was there first is old. */
   readonly epoch: Epoch | ""
+  readonly epochAt: Millis
   readonly keepers: Voices
+  /** Leases by the infos in the store, believed or not (L3). */
+  readonly claims: Claims
+  readonly sentinels: ReadonlyMap<SentinelUID, Seen<SentinelInfo>>
   /** Keepers that were paused at the last read, by name or with the cluster. */
   readonly paused: ReadonlySet<KeeperUID>
   /** Keepers of the document last read. */
@@ -47,6 +62,7 @@ export interface Memory {
   /** How often in a row a standby reported the same position (canSync). */
   readonly stalled: ReadonlyMap<DBUID, Stalled>
   readonly fence: Fence | null
+  readonly phase: Phase | null
   /** Keepers on which initialisation failed: others go first. Moves with a committed write. */
   readonly failedInit: ReadonlySet<KeeperUID>
   /**
@@ -65,16 +81,11 @@ export interface Stalled {
   readonly position: bigint
   readonly times: number
 }
-/** The revocation in hand (W1), as this sentinel followed it. */
-export interface Fence {
-  readonly epoch: Epoch
-  /** First read of the revoked view. */
+/** How far a switchover was at the last read, and since when it is there. */
+export interface Phase {
+  readonly nonce: Nonce
+  readonly phase: string
   readonly since: Millis
-  /**
-   * First read that proved the old primary ended; null until then. Positions count from here on
-   * (W2).
-   */
-  readonly fencedAt: Millis | null
 }
 
 export const emptyMemory: Memory = {
@@ -82,7 +93,10 @@ export const emptyMemory: Memory = {
   watchingSince: millis(0),
   pace: millis(0),
   epoch: "",
+  epochAt: millis(-Infinity),
   keepers: new Map(),
+  claims: new Map(),
+  sentinels: new Map(),
   paused: new Set(),
   listed: new Set(),
   proxies: new Map(),
@@ -90,6 +104,7 @@ export const emptyMemory: Memory = {
   converging: new Map(),
   stalled: new Map(),
   fence: null,
+  phase: null,
   failedInit: new Set(),
   said: new Map(),
   writtenAt: null,
@@ -126,7 +141,7 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
   const spec = withDefaults(snapshot.data.cluster.spec)
   const { mono } = now
   const gap = memory.readAt === null || mono - memory.readAt > gapLimit(spec, memory.pace)
-  const begin = begun(gap ? restarted(memory, mono) : memory, snapshot.data)
+  const begin = begun(gap ? restarted(memory, mono) : memory, snapshot.data, mono)
   const base = resumed(begin, snapshot.data, gapLimit(spec, memory.pace), mono)
   const { infos, data } = snapshot
   const patience = millis(0.75 * silenceLimit(spec, memory.pace))
@@ -134,6 +149,7 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
   const published = see(base.keepers, infos.keepers, mono, (last, info) =>
     listen(last, info, { data, patience, beat, mono }),
   )
+  const claims = hearClaims(base.claims, infos.keepers, mono)
   const keepers = unheard(published, (uid) => base.listed.has(uid) && !data.keepers.has(uid))
   return {
     ...base,
@@ -141,12 +157,17 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
     watchingSince: gap ? mono : memory.watchingSince,
     pace: paceAfter(memory, mono),
     keepers,
+    claims,
+    sentinels: see(base.sentinels, infos.sentinels, mono, (last, info) =>
+      heardOf(last, info, mono),
+    ),
     listed: new Set(data.keepers.keys()),
     proxies: see(base.proxies, infos.proxies, mono, (last, info) => heardOf(last, info, mono)),
     ailing: timers(data, base.ailing, (db) => !reportsHealthy(db, keepers), mono),
     converging: pendings(data, base.converging, keepers, mono),
     stalled: stalls(data, base.stalled, keepers),
-    fence: fence(data, base.fence, mono),
+    fence: noteFence(data, base.fence, claims, mono),
+    phase: phaseOf(data, base.phase, mono),
   }
 }
 
@@ -158,22 +179,26 @@ const unheard = (keepers: Voices, removed: (uid: KeeperUID) => boolean): Voices 
   new Map([...keepers].map(([uid, seen]) => [uid, removed(uid) ? { ...seen, heard: false } : seen]))
 
 /** A primary that begins a new epoch, promoted or reinstated, gets the time to start. */
-function begun(memory: Memory, data: ClusterData): Memory {
+function begun(memory: Memory, data: ClusterData, mono: Millis): Memory {
   const { primaryEpoch: epoch, master } = data.cluster.status
   if (epoch === memory.epoch) return memory
   const without = <V>(map: ReadonlyMap<DBUID, V>): ReadonlyMap<DBUID, V> =>
     new Map([...map].filter(([uid]) => uid !== master))
   const { ailing, converging } = memory
-  return { ...memory, epoch, ailing: without(ailing), converging: without(converging) }
+  const epochAt = memory.epoch === "" ? memory.epochAt : mono
+  return { ...memory, epoch, epochAt, ailing: without(ailing), converging: without(converging) }
 }
 
 const restarted = (memory: Memory, mono: Millis): Memory => ({
   ...memory,
   keepers: mapValues(memory.keepers, (seen) => ({ ...seen, ...unheardSince(mono) })),
+  // whatever is read next is first seen then
+  claims: mapValues(memory.claims, (claim) => ({ ...claim, infoUID: infoUID("") })),
+  sentinels: mapValues(memory.sentinels, (seen) => ({ ...seen, ...unheardSince(mono) })),
   proxies: mapValues(memory.proxies, (seen) => ({ ...seen, ...unheardSince(mono) })),
   ailing: mapValues(memory.ailing, () => mono),
   converging: mapValues(memory.converging, (pending) => ({ ...pending, since: mono })),
-  fence: memory.fence && { ...memory.fence, since: mono, fencedAt: null },
+  fence: memory.fence && restartFence(memory.fence, mono),
 })
 
 const unheardSince = (mono: Millis): Pick<Seen<unknown>, "since" | "previous" | "heard"> => ({
@@ -207,10 +232,9 @@ function heardOf<Info extends { readonly infoUID: InfoUID }>(
   info: Info,
   mono: Millis,
 ): Seen<Info> {
-  const { infoUID } = info
-  if (last?.infoUID === infoUID) return { ...last, info }
+  if (last?.infoUID === info.infoUID) return { ...last, info }
   const previous = last === undefined ? millis(-Infinity) : last.since
-  return { infoUID, info, since: mono, previous, heard: last !== undefined }
+  return { infoUID: info.infoUID, info, since: mono, previous, heard: last !== undefined }
 }
 
 /** The state that a keeper publishes of this very DB. */
@@ -283,10 +307,9 @@ function stalls(
   return after
 }
 
-function fence(data: ClusterData, before: Fence | null, mono: Millis): Fence | null {
-  const { primaryRevoked, primaryEpoch } = data.cluster.status
-  if (!primaryRevoked) return null
-  return before?.epoch === primaryEpoch
-    ? before
-    : { epoch: primaryEpoch, since: mono, fencedAt: null }
+function phaseOf(data: ClusterData, before: Phase | null, mono: Millis): Phase | null {
+  const { switchover } = data.cluster.status
+  if (switchover === undefined) return null
+  const { nonce, phase } = switchover
+  return before?.nonce === nonce && before.phase === phase ? before : { nonce, phase, since: mono }
 }

@@ -11,6 +11,7 @@ import type { ClusterData, DB } from "#model/cluster.ts"
 import { type DBUID, fakeStandby, noDB } from "#model/ids.ts"
 import { isSynchronous } from "./spec.ts"
 import { isAhead } from "#model/timeline.ts"
+import { whyNotElectable } from "./electable.ts"
 import { type DBFact, type Facts, knownEnd } from "./facts.ts"
 import { isSetApart } from "./pause.ts"
 import { type Reducer, withStatus } from "./round.ts"
@@ -57,6 +58,8 @@ export function restorable(data: ClusterData, facts: Facts, primary: DBFact): DB
   const { keeper } = fact
   if (!keeper.alive || keeper.failed || isSetApart(keeper)) return null
   if (keeper.keeper?.status.canBeMaster === false) return null
+  // the present one may prolong its lease by the promises of others (O3)
+  if (whyNotElectable(data, primary)(fact.uid) !== null) return null
   return fact.up || (fact.state !== null && endOf(fact) > 0n) ? fact : null
 }
 

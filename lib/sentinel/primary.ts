@@ -3,17 +3,23 @@
  * protocol part 3: close the gate and revoke (W1), wait until the old primary is fenced. What
  * follows is in succession.ts.
  */
-import { toMillis } from "#base/duration.ts"
 import { byText } from "#base/order.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { newEpoch } from "#model/ids.ts"
 import { candidates } from "./candidates.ts"
 import type { DBFact, Facts } from "./facts.ts"
-import type { Fence, Memory } from "./memory.ts"
+import { certificateOf, detachable } from "./fence.ts"
 import { heldBack } from "./pause.ts"
 import { restorable } from "./predecessor.ts"
 import { inTouch } from "./sync.ts"
-import { type Round, closeGate, withStatus, withoutRequest } from "./round.ts"
+import {
+  type Round,
+  answered,
+  closeGate,
+  withStatus,
+  withoutRequest,
+  withoutSwitchover,
+} from "./round.ts"
 
 /** What is to be done about the primary. `explain` prints it. */
 export type Judgement =
@@ -47,17 +53,20 @@ const notConverged = "it has not applied its specification within convergenceTim
 export const isServing = (data: ClusterData, primary: DBFact): boolean =>
   data.proxy.spec.masterDbUid === primary.uid
 
-function fault(facts: Facts, primary: DBFact): string | null {
+export function fault(facts: Facts, primary: DBFact): string | null {
   const { keeper } = primary
   if (keeper.keeper?.status.forceFail === true) return "an operator forced its keeper to fail"
   if (keeper.failed) return `its keeper has been silent for more than ${facts.failInterval} ms`
+  if (facts.evidence !== null) return facts.evidence.why
   if (!primary.healthy) return "its PostgreSQL has not been healthy for failInterval"
   return primary.convergence === "failed" ? notConverged : null
 }
 
 function requested(data: ClusterData, facts: Facts, primary: DBFact): Judgement {
   const request = data.cluster.status.failoverRequest
-  if (request === undefined || !isServing(data, primary)) return { kind: "keep", why: null }
+  const moving = data.cluster.status.switchover !== undefined
+  if (request === undefined || moving || !isServing(data, primary))
+    return { kind: "keep", why: null }
   const { ready } = candidates(data, facts, primary, null)
   const wanted =
     request.keeper === "" ? ready[0] : ready.find((fact) => fact.keeper.uid === request.keeper)
@@ -72,23 +81,19 @@ function requested(data: ClusterData, facts: Facts, primary: DBFact): Judgement 
 export function answerRequest(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   const request = data.cluster.status.failoverRequest
   if (request === undefined) return data
-  if (!isServing(data, primary)) {
-    const why = "the primary is not open to clients yet; ask again when it is"
-    round.say("failover.refused", { nonce: request.nonce, keeper: request.keeper, why })
-    return withoutRequest(data)
-  }
-  const { refused } = candidates(data, round.facts, primary, null)
-  const mine = refused.filter(
-    (refusal) => request.keeper === "" || refusal.keeper === request.keeper,
-  )
-  const why =
-    request.keeper === primary.keeper.uid
-      ? "it is the primary's keeper"
-      : mine.length === 0
-        ? `keeper ${request.keeper} has no standby`
-        : explain(mine)
+  const why = refusalOf(request.keeper, data, round.facts, primary)
   round.say("failover.refused", { nonce: request.nonce, keeper: request.keeper, why })
-  return withoutRequest(data)
+  return answered(withoutRequest(data), request.nonce, why)
+}
+
+function refusalOf(wanted: string, data: ClusterData, facts: Facts, primary: DBFact): string {
+  if (data.cluster.status.switchover !== undefined) return "a switchover is under way"
+  if (!isServing(data, primary))
+    return "the primary is not open to clients yet; ask again when it is"
+  if (wanted === primary.keeper.uid) return "it is the primary's keeper"
+  const { refused } = candidates(data, facts, primary, null)
+  const mine = refused.filter((refusal) => wanted === "" || refusal.keeper === wanted)
+  return wanted !== "" && mine.length === 0 ? `keeper ${wanted} has no standby` : explain(mine)
 }
 
 export const explain = (
@@ -109,44 +114,50 @@ export const remedyFor = (primary: DBFact): string => {
 
 /**
  * W1: one write closes the gate and revokes; nobody is promoted by it. The epoch stays, so that its
- * certificate counts.
+ * certificate counts. A switchover that is under way ends here: what follows is a failover.
  */
 export function depose(data: ClusterData, round: Round, primary: DBFact, why: string): ClusterData {
   round.say("primary.failed", { db: primary.uid, keeper: primary.keeper.uid, why })
+  const { switchover } = data.cluster.status
+  const next = revoke(data, round, primary, isGone(primary, round.facts))
+  if (switchover === undefined) return next
+  const failed = `${primary.keeper.uid}, the primary, failed meanwhile: ${why}`
+  round.say("switchover.given-up", { nonce: switchover.nonce, why: failed })
+  return answered(withoutSwitchover(next), switchover.nonce, failed)
+}
+
+/**
+ * A primary that has certified its end runs again only in another epoch. Where nobody takes its
+ * place, because nobody may or an operator paused, it gets one at once (W7): nothing else would
+ * ever bring it back.
+ */
+export function restarted(data: ClusterData, round: Round, primary: DBFact): ClusterData {
+  const { primaryEpoch: epoch } = data.cluster.status
+  if (certificateOf(primary, { epoch }) === null) return data
+  const why = "it has certified its end, and nobody takes its place"
+  round.say("primary.reinstated", { db: primary.uid, keeper: primary.keeper.uid, why })
+  return withStatus(data, { primaryEpoch: newEpoch(round.random) })
+}
+
+/** @param detach Standbys let go at once, or only when the old primary takes long to end. */
+export function revoke(
+  data: ClusterData,
+  round: Round,
+  primary: DBFact,
+  detach: boolean,
+): ClusterData {
   round.say("primary.deposed", { db: primary.uid, keeper: primary.keeper.uid })
   const epoch = data.cluster.status.primaryEpoch
   return withStatus(closeGate(data), {
     primaryRevoked: true,
     primaryEpoch: epoch === "" ? newEpoch(round.random) : epoch,
+    detach: detach && detachable(primary),
   })
 }
 
 /**
- * When the old primary counts as ended without leases (W2, self-fencing off): no proxy sends to it
- * any more, and it has certified, or is silent, or is Go's and will never tell. A keeper that is
- * alive but cannot stop its PostgreSQL is waited for, but not for ever (P5).
+ * Nobody is there to stop PostgreSQL in good order. Else it sends its standbys the last of its WAL
+ * before it ends, and they had better listen.
  */
-export function settleFence(memory: Memory, data: ClusterData, facts: Facts): Memory {
-  const { fence, readAt } = memory
-  if (fence === null || fence.fencedAt !== null || readAt === null || facts.primary === null)
-    return memory
-  if (unacknowledged(data, facts).length > 0 || !hasEnded(facts.primary, fence, facts, readAt))
-    return memory
-  return { ...memory, fence: { ...fence, fencedAt: readAt } }
-}
-
-function hasEnded(primary: DBFact, fence: Fence, facts: Facts, mono: number): boolean {
-  const { keeper, db } = primary
-  // the top of a standby cluster is in recovery: no view ever asked it to write
-  if (db.spec.role === "standby") return true
-  const certificate = keeper.info?.certificate
-  if (certificate?.epoch === fence.epoch && certificate.dbuid === db.uid) return true
-  if (keeper.info === null || keeper.silentFor > facts.failInterval || !keeper.obeys) return true
-  return mono - fence.since > toMillis(facts.spec.convergenceTimeout)
-}
-
-/** Proxies that may still forward by an older gate. */
-export const unacknowledged = (data: ClusterData, facts: Facts): string[] =>
-  facts.proxies
-    .filter((proxy) => proxy.active && proxy.info.Generation !== data.proxy.generation)
-    .map((proxy) => proxy.uid)
+const isGone = ({ keeper }: DBFact, { failInterval, evidence }: Facts): boolean =>
+  keeper.silentFor > failInterval || evidence?.gone === true

@@ -3,6 +3,7 @@
  * takes the document as it stands and returns the next one; nothing else of it leaves the decision.
  */
 import type { Now } from "#base/brand.ts"
+import { byText } from "#base/order.ts"
 import type { Random } from "#base/random.ts"
 import type {
   ClusterData,
@@ -14,7 +15,7 @@ import type {
   Proxy,
 } from "#model/cluster.ts"
 import { type Event, type EventCode, type EventField, event } from "#model/events.ts"
-import { type DBUID, type KeeperUID, nextGeneration, noDB } from "#model/ids.ts"
+import { type DBUID, type KeeperUID, type Nonce, nextGeneration, noDB } from "#model/ids.ts"
 import type { Facts } from "./facts.ts"
 import type { Memory } from "./memory.ts"
 
@@ -30,6 +31,8 @@ export interface Round {
   readonly over: (code: EventCode) => void
   /** Initialisation failed on this keeper. */
   readonly initFailedOn: (keeper: KeeperUID) => void
+  /** This keeper's next word is waited for: it may be asked to look and publish now. */
+  readonly awaits: (keeper: KeeperUID) => void
 }
 type Fields = Readonly<Record<string, EventField>>
 
@@ -38,13 +41,18 @@ export type Reducer = (data: ClusterData, round: Round) => ClusterData
 /** A round and what it gathered. */
 export interface Gathering {
   readonly round: Round
-  readonly gathered: () => { readonly events: readonly Event[]; readonly memory: Memory }
+  readonly gathered: () => {
+    readonly events: readonly Event[]
+    readonly memory: Memory
+    readonly awaited: readonly KeeperUID[]
+  }
 }
 
 export function beginRound(facts: Facts, memory: Memory, now: Now, random: Random): Gathering {
   const events: Event[] = []
   const said = new Map(memory.said)
   const failedInit = new Set(memory.failedInit)
+  const awaited = new Set<KeeperUID>()
   const round: Round = {
     facts,
     memory,
@@ -59,8 +67,14 @@ export function beginRound(facts: Facts, memory: Memory, now: Now, random: Rando
     },
     over: (code) => void said.delete(code),
     initFailedOn: (keeper) => void failedInit.add(keeper),
+    awaits: (keeper) => void awaited.add(keeper),
   }
-  return { round, gathered: () => ({ events, memory: { ...memory, said, failedInit } }) }
+  const gathered: Gathering["gathered"] = () => ({
+    events,
+    memory: { ...memory, said, failedInit },
+    awaited: [...awaited].toSorted(byText),
+  })
+  return { round, gathered }
 }
 
 /** Applies reducers one after the other. */
@@ -78,6 +92,15 @@ export function withoutRequest(data: ClusterData): ClusterData {
   const { failoverRequest: _, ...status } = data.cluster.status
   return { ...data, cluster: { ...data.cluster, status } }
 }
+
+export function withoutSwitchover(data: ClusterData): ClusterData {
+  const { switchover, ...status } = data.cluster.status
+  if (switchover === undefined) return data
+  return { ...data, cluster: { ...data.cluster, status } }
+}
+/** What became of an operator's wish; `why` is empty when it was fulfilled. */
+export const answered = (data: ClusterData, nonce: Nonce, why: string): ClusterData =>
+  withStatus(data, { answered: { nonce, done: why === "", why } })
 
 export const withKeeper = (data: ClusterData, keeper: Keeper): ClusterData => ({
   ...data,

@@ -3,47 +3,52 @@
  * put somebody back in its place. The gate stays closed meanwhile (gate.ts opens it); a leader that
  * dies in between leaves a document from which the next one goes on.
  */
+import { toMillis } from "#base/duration.ts"
 import { byText } from "#base/order.ts"
 import type { ClusterData, DB } from "#model/cluster.ts"
 import { type DBUID, newEpoch, noDB } from "#model/ids.ts"
 import { byAdvance, candidates, inSync } from "./candidates.ts"
 import { external } from "./derive.ts"
+import { firstElectable } from "./electable.ts"
 import type { DBFact, Facts } from "./facts.ts"
-import type { Fence } from "./memory.ts"
+import { certificateOf, certifiedEnd, detachable, unacknowledged } from "./fence.ts"
+import type { Fence } from "./lease.ts"
 import { hasMore, predecessorOf, restorable } from "./predecessor.ts"
-import { explain, remedyFor, unacknowledged } from "./primary.ts"
+import { explain, remedyFor } from "./primary.ts"
 import {
   type Round,
+  answered,
   withDBStatus,
   withSpec,
   withStatus,
   withoutFollow,
   withoutRequest,
+  withoutSwitchover,
 } from "./round.ts"
 import { initialSync } from "./sync.ts"
 
 /** The primary is revoked: wait for the fence, then promote, reinstate, or say what is missing. */
-export function succeed(data: ClusterData, round: Round, primary: DBFact): ClusterData {
-  const { facts, memory } = round
-  const fencedAt = memory.fence?.fencedAt ?? null
-  if (fencedAt === null) {
-    round.sayOnce("gate.waiting", {
-      proxies: unacknowledged(data, facts).join(","),
-      keeper: primary.keeper.uid,
-    })
-    return data
-  }
+export function succeed(given: ClusterData, round: Round, primary: DBFact): ClusterData {
+  const { facts } = round
+  const { fence } = round.memory
+  const data = stillPlanned(given, round, primary)
+  if (fence === null || fence.fencedAt === null) return unfenced(data, round, primary, fence)
   round.over("gate.waiting")
-  round.sayOnce("primary.fenced", { db: primary.uid, epoch: data.cluster.status.primaryEpoch })
-  const { ready, awaited, refused } = candidates(data, facts, primary, fencedAt)
-  if (awaited.length > 0) return data
-  const best = choose(ready, data)
+  round.sayOnce("primary.fenced", { db: primary.uid, epoch: fence.epoch, by: fence.by ?? "" })
+  const { ready, awaited, refused } = candidates(data, facts, primary, fence)
+  const best = choose(ready, data, certifiedEnd(primary, fence))
+  // a switchover waits for the one that was asked for, though another has everything already
+  const { switchover } = data.cluster.status
+  const asked = ready.find(({ keeper }) => keeper.uid === switchover?.keeper)
+  if (hasToWait(data, round, primary, switchover === undefined ? best : asked, fence))
+    return ask(data, round, [primary, ...awaited, ...ready])
+  if (awaited.length > 0 && !hasAll(best, primary, fence)) return ask(data, round, awaited)
   const before = restorable(data, facts, primary)
   if (before !== null && (best === undefined || hasMore(before, best)))
     return restore(data, round, primary, before)
   const present = primary.keeper.alive && !primary.keeper.failed
   // S4: what a primary that is still there certified is lost by nobody's election
-  if (best !== undefined && present && lacks(data, primary, best, memory.fence))
+  if (best !== undefined && present && lacks(data, primary, best, fence))
     return reinstate(data, round, primary, `${best.keeper.uid} lacks what it had acknowledged`)
   if (best !== undefined) return promote(data, round, primary, best)
   if (present) return reinstate(data, round, primary, explain(refused))
@@ -51,35 +56,95 @@ export function succeed(data: ClusterData, round: Round, primary: DBFact): Clust
   return data
 }
 
+function ask(data: ClusterData, round: Round, whom: readonly DBFact[]): ClusterData {
+  for (const { keeper } of whom) round.awaits(keeper.uid)
+  return data
+}
+
+/** The end of the old primary is waited for; standbys that let go may be quicker (L3.3). */
+function unfenced(
+  data: ClusterData,
+  round: Round,
+  primary: DBFact,
+  fence: Fence | null,
+): ClusterData {
+  const { facts, now } = round
+  const { detach, switchover } = data.cluster.status
+  round.sayOnce("gate.waiting", {
+    proxies: unacknowledged(data, facts).join(","),
+    keeper: primary.keeper.uid,
+  })
+  const late = fence !== null && now.mono - fence.since >= detachAfter
+  // a switchover wants the old primary's last WAL on its target
+  if (detach || !late || switchover !== undefined || !detachable(primary)) return data
+  return withStatus(data, { detach: true })
+}
+/** A fast stop takes less, when nothing is wrong. */
+export const detachAfter = 1_000
+
+/** A switchover whose primary died is a failover from here on, and its asker is told. */
+function stillPlanned(data: ClusterData, round: Round, primary: DBFact): ClusterData {
+  const { switchover } = data.cluster.status
+  if (switchover === undefined || !primary.keeper.failed) return data
+  const why = `${primary.keeper.uid}, the primary, fell silent meanwhile`
+  round.say("switchover.given-up", { nonce: switchover.nonce, why })
+  return answered(withoutSwitchover(data), switchover.nonce, why)
+}
+
+/**
+ * Nobody is exchanged for a primary whose end is still coming: in a switchover its certificate says
+ * what the target has to have, and what the target's next word may have by then. A leader that has
+ * not heard it yet does not know either. None of it lasts: the keeper speaks, or is silent for
+ * failInterval.
+ */
+function hasToWait(
+  data: ClusterData,
+  round: Round,
+  primary: DBFact,
+  best: DBFact | undefined,
+  fence: Fence,
+): boolean {
+  const { keeper } = primary
+  if (keeper.failed || hasAll(best, primary, fence)) return false
+  const certificate = certificateOf(primary, fence)
+  if (!keeper.alive) return best !== undefined && best.position < certifiedEnd(primary, fence)
+  if (data.cluster.status.switchover === undefined) return false
+  const since = certificate === null ? fence.since : (fence.fencedAt ?? fence.since)
+  const { convergenceTimeout, failInterval } = round.facts.spec
+  const limit = certificate === null ? convergenceTimeout : failInterval
+  if (certificate?.finalLSN === 0n) return false // it never says where its log ended
+  return round.now.mono - since <= Math.min(toMillis(limit), toMillis(convergenceTimeout))
+}
+
+/** All that the old primary had, by its certificate: then there is nothing to wait for. */
+function hasAll(fact: DBFact | undefined, primary: DBFact, fence: Fence): boolean {
+  const end = certifiedEnd(primary, fence)
+  return fact !== undefined && end > 0n && fact.position > end
+}
+
 /**
  * Whether electing `best` may lose what a primary that is still there has. Where its log ended is
  * not known after a stop by force: enough of a reason when it failed, but no operator's wish is
  * worth an acknowledged commit.
  */
-function lacks(data: ClusterData, primary: DBFact, best: DBFact, fence: Fence | null): boolean {
+function lacks(data: ClusterData, primary: DBFact, best: DBFact, fence: Fence): boolean {
   if (primary.db.spec.role === "standby") return false // the top of a standby cluster
   const end = certifiedEnd(primary, fence)
   if (end > 0n) return best.position < end
-  const wished = data.cluster.status.failoverRequest !== undefined
+  const { failoverRequest, switchover } = data.cluster.status
+  const wished = failoverRequest !== undefined || switchover !== undefined
   return wished && primary.keeper.obeys && !primary.db.spec.synchronousReplication
 }
 
-/**
- * Where the log ended by the certificate of this epoch; 0 when it has not certified, or did not
- * stop in good order.
- */
-function certifiedEnd({ keeper, db }: DBFact, fence: Fence | null): bigint {
-  const certificate = keeper.info?.certificate
-  const ofNow = certificate?.epoch === fence?.epoch && certificate?.dbuid === db.uid
-  return ofNow ? (certificate?.finalLSN ?? 0n) : 0n
-}
-
-/** The keeper that was asked for, when nobody is further than it; else the most advanced. */
-function choose(ready: readonly DBFact[], data: ClusterData): DBFact | undefined {
+/** The keeper that was asked for, when nobody has more that counts; else the most advanced. */
+function choose(ready: readonly DBFact[], data: ClusterData, end: bigint): DBFact | undefined {
   const [best] = ready
-  const wanted = data.cluster.status.failoverRequest?.keeper
+  const { failoverRequest, switchover } = data.cluster.status
+  const wanted = switchover?.keeper ?? failoverRequest?.keeper
   const asked = ready.find((fact) => fact.keeper.uid === wanted)
-  return asked !== undefined && best !== undefined && asked.position >= best.position ? asked : best
+  if (asked === undefined || best === undefined) return best
+  const enough = end > 0n && asked.position >= end
+  return enough || asked.position >= best.position ? asked : best
 }
 
 /**
@@ -100,7 +165,27 @@ function promote(data: ClusterData, round: Round, old: DBFact, best: DBFact): Cl
   const predecessor = predecessorOf(data, facts, old.uid, sync.spec)
   let next = enthrone(data, round, old, best, others)
   next = withStatus(withSpec(next, best.uid, sync.spec), { predecessor })
+  const back = round.facts.dbs.get(predecessor) ?? null
+  next = firstElectable(fulfilled(next, round, best), round, others, back)
   return withDBStatus(next, best.uid, { synchronousStandbys: sync.confirmed })
+}
+
+/** What operators asked for: a failover is done, a switchover is when its gate opens. */
+function fulfilled(data: ClusterData, round: Round, best: DBFact): ClusterData {
+  const { failoverRequest: request, switchover } = data.cluster.status
+  const { uid } = best.keeper
+  let next = data
+  if (request !== undefined) {
+    const other = request.keeper !== "" && request.keeper !== uid
+    const why = other ? `${uid} was elected: it had more` : ""
+    next = answered(withoutRequest(next), request.nonce, why)
+  }
+  if (switchover === undefined) return next
+  if (switchover.keeper === uid)
+    return withStatus(next, { switchover: { ...switchover, phase: "promote" } })
+  const why = `${uid} was elected: ${switchover.keeper} had not received everything`
+  round.say("switchover.given-up", { nonce: switchover.nonce, why })
+  return answered(withoutSwitchover(next), switchover.nonce, why)
 }
 
 /** One write names the primary of a new epoch, and whom everybody follows. */
@@ -111,13 +196,13 @@ function enthrone(
   best: DBFact,
   others: readonly DBFact[],
 ): ClusterData {
-  let next = withoutRequest(
-    withStatus(data, {
-      master: best.uid,
-      primaryEpoch: newEpoch(round.random),
-      primaryRevoked: false,
-    }),
-  )
+  let next = withStatus(data, {
+    master: best.uid,
+    primaryEpoch: newEpoch(round.random),
+    primaryRevoked: false,
+    detach: false,
+    fencedBy: round.memory.fence?.by ?? "",
+  })
   next = withSpec(next, old.uid, { followers: [] })
   for (const other of others)
     next = withSpec(next, other.uid, { followConfig: { type: "internal", dbuid: best.uid } })
@@ -140,12 +225,12 @@ function restore(data: ClusterData, round: Round, old: DBFact, before: DBFact): 
   round.over("primary.fenced")
   const sync = initialSync(facts, old, before, [], [])
   const others = standbysBut(data, facts, [old.uid, before.uid])
-  const next = enthrone(data, round, old, before, others)
-  return withDBStatus(
-    withStatus(withSpec(next, before.uid, sync.spec), { predecessor: noDB }),
-    before.uid,
-    { synchronousStandbys: sync.confirmed },
-  )
+  const failed = unfulfilled(data, round, `${old.keeper.uid} failed before it served`)
+  const next = enthrone(failed, round, old, before, others)
+  const crowned = withStatus(withSpec(next, before.uid, sync.spec), { predecessor: noDB })
+  return withDBStatus(firstElectable(crowned, round, others, null), before.uid, {
+    synchronousStandbys: sync.confirmed,
+  })
 }
 
 const standbysBut = (data: ClusterData, facts: Facts, except: readonly DBUID[]): DBFact[] =>
@@ -183,10 +268,22 @@ export function release(data: ClusterData, facts: Facts, primary: DBFact): Clust
 function reinstate(data: ClusterData, round: Round, primary: DBFact, why: string): ClusterData {
   round.say("primary.reinstated", { db: primary.uid, keeper: primary.keeper.uid, why })
   round.over("primary.fenced")
-  const request = data.cluster.status.failoverRequest
-  if (request !== undefined)
+  return withStatus(unfulfilled(data, round, why), {
+    primaryRevoked: false,
+    primaryEpoch: newEpoch(round.random),
+    detach: false,
+  })
+}
+
+/** Whatever operators asked for did not come about. */
+function unfulfilled(data: ClusterData, round: Round, why: string): ClusterData {
+  const { failoverRequest: request, switchover } = data.cluster.status
+  let next = data
+  if (request !== undefined) {
     round.say("failover.refused", { nonce: request.nonce, keeper: request.keeper, why })
-  return withoutRequest(
-    withStatus(data, { primaryRevoked: false, primaryEpoch: newEpoch(round.random) }),
-  )
+    next = answered(withoutRequest(next), request.nonce, why)
+  }
+  if (switchover === undefined) return next
+  round.say("switchover.given-up", { nonce: switchover.nonce, why })
+  return answered(withoutSwitchover(next), switchover.nonce, why)
 }

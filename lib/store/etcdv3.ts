@@ -94,11 +94,11 @@ export function openEtcd(settings: StoreSettings, clock: Clock): KeyValue {
     },
     async unseat(prefix, value, signal) {
       const answer = await ask(etcd, `list ${prefix}`, { success: [listOp(prefix)] }, signal)
-      const first = byAge(entriesAt(answer, 0))[0]
-      if (first?.value !== value) return false
-      const { key } = first
+      const eldest = byAge(entriesAt(answer, 0))[0]
+      if (eldest?.value !== value) return false
+      const { key } = eldest
       const request = {
-        compare: [created(key, String(first.created))],
+        compare: [created(key, String(eldest.created))],
         success: [deleteOp(key)],
       }
       return (await ask(etcd, `unseat ${key}`, request, signal)).succeeded

@@ -7,6 +7,7 @@
  * processes share.
  */
 import * as v from "valibot"
+import { millis } from "#base/brand.ts"
 
 const exit = v.object({
   code: v.nullable(v.number()),
@@ -30,18 +31,41 @@ const start = v.object({
   args: v.pipe(v.array(v.string()), v.readonly()),
 })
 
+/** What is certified, and how it is published, when PostgreSQL ends and no keeper is there. */
+const will = v.object({
+  epoch: v.string(),
+  dbuid: v.string(),
+  boot: v.string(),
+  file: v.string(),
+  herald: v.nullable(
+    v.object({
+      info: v.string(),
+      store: v.unknown(),
+      ttl: v.pipe(v.number(), v.transform(millis)),
+    }),
+  ),
+})
+/** Absent from an older keeper: then PostgreSQL is held without a lease. */
+const lease = v.optional(v.nullable(v.object({ will: v.nullable(will) })), null)
+
 export const requestSchema = v.variant("op", [
   /** First on every connection; the newest connection is the keeper, older ones are closed. */
   v.object({ id: v.number(), op: v.literal("hello") }),
   v.object({ id: v.number(), op: v.literal("state") }),
-  v.object({ id: v.number(), op: v.literal("start"), what: start }),
+  v.object({
+    id: v.number(),
+    op: v.literal("start"),
+    what: start,
+    /** The hold that this start rests on; this guardian may be another than the one that has it. */
+    hold: v.optional(v.nullable(v.object({ until: v.number(), lease })), null),
+  }),
   v.object({
     id: v.number(),
     op: v.literal("stop"),
     mode: v.picklist(["fast", "immediate"]),
     escalateAfter: v.number(),
   }),
-  v.object({ id: v.number(), op: v.literal("hold"), until: v.number() }),
+  v.object({ id: v.number(), op: v.literal("hold"), until: v.number(), lease }),
   v.object({ id: v.number(), op: v.literal("end"), escalateAfter: v.number() }),
 ])
 export type Request = v.InferOutput<typeof requestSchema>
@@ -50,8 +74,12 @@ type WithoutId<R> = R extends Request ? Omit<R, "id"> : never
 /** A request before it has a number. */
 export type Question = WithoutId<Request>
 
-/** Answer to `hello`. */
-export const welcomeSchema = v.object({ boot: v.string(), pid: v.number() })
+/** Answer to `hello`. `leased`: until when PostgreSQL runs under a lease. */
+export const welcomeSchema = v.object({
+  boot: v.string(),
+  pid: v.number(),
+  leased: v.optional(v.nullable(v.number()), null),
+})
 export type Welcome = v.InferOutput<typeof welcomeSchema>
 
 export const postmasterSchema = postmaster

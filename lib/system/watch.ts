@@ -31,7 +31,8 @@ export interface WatchOptions {
   readonly pgData: string
   readonly until: Millis
   readonly log: ComponentLog
-  readonly onExit: (exit: Exit) => void
+  /** `deadline`: nobody asked, the time was over. */
+  readonly onExit: (exit: Exit, deadline: boolean) => void
   /** Nothing runs and nobody will want it to: the guardian may end. */
   readonly onEnd: () => void
 }
@@ -39,7 +40,10 @@ export interface WatchOptions {
 export interface Watch {
   /** Answers when no start is half-way: "stopped" must not be said of what is about to run. */
   state(): Promise<Postmaster>
-  start(what: Start): Promise<void>
+  /** `refusal` has the last word, when everything else speaks for the start. */
+  start(what: Start, refusal: () => string | null): Promise<void>
+  /** Nothing of PostgreSQL is alive, and nothing is about to be. */
+  idle(): boolean
   hold(until: Millis): void
   /**
    * Takes an order to stop, given as a change of the brain's memory; resolves when nothing runs.
@@ -99,7 +103,11 @@ export async function openWatch(options: WatchOptions): Promise<Watch> {
   tick(post)
   return {
     state: () => stateOf(post),
-    start: (what) => start(post, what),
+    start: (what, refusal) => start(post, what, refusal),
+    idle: () => {
+      discover(post)
+      return post.watched === null && post.starting === null
+    },
     hold: (until) => {
       post.memory = hold(post.memory, until, now())
       tick(post)
@@ -175,9 +183,10 @@ function tick(post: Post): void {
 /** The last process of it is gone. */
 function settle(post: Post, gone: Watched): void {
   const ending = gone.ending ?? { code: null, signal: null }
-  post.lastExit = { ...ending, asked: post.memory.stop !== null }
+  const { stop: ordered } = post.memory
+  post.lastExit = { ...ending, asked: ordered !== null }
   post.watched = null
-  post.options.onExit(post.lastExit)
+  post.options.onExit(post.lastExit, ordered?.why === "deadline")
 }
 
 function perform(post: Post, action: Action): void {
@@ -199,12 +208,12 @@ function perform(post: Post, action: Action): void {
   signalProcess(watched.id, action.stage === "fast" ? "SIGINT" : "SIGQUIT")
 }
 
-async function start(post: Post, what: Start): Promise<void> {
+async function start(post: Post, what: Start, refusal: () => string | null): Promise<void> {
   discover(post)
   if (post.watched !== null)
     throw new Error(`PostgreSQL is already running (pid ${post.watched.id.pid})`)
   if (post.starting !== null) throw new Error("PostgreSQL is already being started")
-  const preparing = prepare(post, what.dataDir)
+  const preparing = prepare(post, what.dataDir, refusal)
   post.starting = preparing
   let launch: Launch
   let mine: Watched
@@ -229,7 +238,7 @@ async function start(post: Post, what: Start): Promise<void> {
  * Everything that must hold before a postmaster may be started; resolves with the real path of its
  * directory.
  */
-async function prepare(post: Post, dataDir: string): Promise<string> {
+async function prepare(post: Post, dataDir: string, refusal: () => string | null): Promise<string> {
   const order = ++post.orders
   const directory = await realpath(dataDir)
   post.directories.add(directory)
@@ -240,6 +249,8 @@ async function prepare(post: Post, dataDir: string): Promise<string> {
   if (now() >= post.memory.until || post.memory.ending)
     throw new Error("no keeper holds this guardian")
   if (order !== post.orders) throw new Error("a stop was asked for before PostgreSQL was started")
+  const refused = refusal()
+  if (refused !== null) throw new Error(refused)
   return directory
 }
 

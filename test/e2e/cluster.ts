@@ -31,6 +31,10 @@ export interface ClusterOptions {
   readonly backend: "sqlite" | "etcdv3"
   readonly keepers?: number
   readonly sentinels?: number
+  readonly proxies?: number
+  readonly etcdMembers?: 1 | 3
+  /** For every component, not for `ctl`. */
+  readonly flags?: readonly string[]
   /** Beyond what `stolon ctl init` writes by itself. */
   readonly spec?: Readonly<Record<string, unknown>>
   /** PostgreSQL's programs; those of this machine by default. */
@@ -71,8 +75,10 @@ export interface Cluster extends AsyncDisposable {
   readonly place: Place
   readonly nodes: readonly Node[]
   readonly sentinels: readonly Part[]
+  /** The first of the proxies, and its port. */
   readonly proxy: Part
   readonly proxyPort: number
+  readonly proxies: readonly { readonly part: Part; readonly port: number }[]
   readonly etcd: EtcdCluster | null
   readonly store: Store
   /** `stolon ctl …` on this cluster; throws with its output when it fails. */
@@ -93,14 +99,17 @@ const never = new AbortController().signal
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   await using building = new AsyncDisposableStack()
   const place = building.use(await newPlace("stolon-e2e-"))
-  const etcd = options.backend === "etcdv3" ? building.use(await startEtcd()) : null
+  const etcd =
+    options.backend === "etcdv3"
+      ? building.use(await startEtcd({ members: options.etcdMembers ?? 1 }))
+      : null
   const endpoint = etcd?.endpoints.join() ?? join(place.directory, "store.db")
   const common = [
     "--cluster-name=e2e",
     `--store-backend=${options.backend}`,
     `--store-endpoints=${endpoint}`,
   ]
-  const [proxyPort = 0] = await freePorts(1)
+  const component = [...common, ...(options.flags ?? [])]
   await ctl(common, ["init", "--yes", JSON.stringify({ initMode: "new", ...options.spec })])
   const store = building.use(
     await openStore({
@@ -123,7 +132,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   })
   const programs = options.programs ?? postgresPrograms("")
   const addNode = async (uid = `keeper${nodes.length + 1}`): Promise<Node> => {
-    const made = await newNode(place, common, programs, uid)
+    const made = await newNode(place, component, programs, uid)
     await options.prepare?.(made.uid, made.dataDir)
     nodes.push(made)
     made.start()
@@ -131,18 +140,29 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   }
   for (let i = 0; i < (options.keepers ?? 3); i++) await addNode()
   const sentinels = Array.from({ length: options.sentinels ?? 2 }, (_, i) =>
-    newPart(place, `sentinel${i + 1}`, ["sentinel", ...common]),
+    // beside an etcd of this machine it would take the address that others see
+    newPart(place, `sentinel${i + 1}`, [
+      "sentinel",
+      "--peer-listen-address=127.0.0.1",
+      ...component,
+    ]),
   )
-  const proxy = newPart(place, "proxy", ["proxy", ...common, `--port=${proxyPort}`])
-  parts.push(...sentinels, proxy)
+  const proxies = (await freePorts(options.proxies ?? 1)).map((port, i) => ({
+    part: newPart(place, `proxy${i + 1}`, ["proxy", ...component, `--port=${port}`]),
+    port,
+  }))
+  const [first] = proxies
+  if (first === undefined) throw new Error("a cluster has a proxy")
+  parts.push(...sentinels, ...proxies.map(({ part }) => part))
   for (const part of parts) part.start()
   const owned = building.move()
   return {
     place,
     nodes,
     sentinels,
-    proxy,
-    proxyPort,
+    proxy: first.part,
+    proxyPort: first.port,
+    proxies,
     etcd,
     store,
     ctl: (...argv) => ctl(common, argv),
@@ -209,7 +229,11 @@ async function ctl(common: readonly string[], argv: readonly string[]): Promise<
 }
 
 /** A component of ours, not started yet. */
-export function newPart(place: Place, name: string, argv: readonly string[]): Part {
+export const newPart = (place: Place, name: string, argv: readonly string[]): Part =>
+  newProgram(place, name, words(argv))
+
+/** Any program, started and ended as a component is. */
+export function newProgram(place: Place, name: string, command: readonly string[]): Part {
   const log = join(place.directory, `${name}.log`)
   let child: Bun.Subprocess | null = null
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
@@ -230,7 +254,7 @@ export function newPart(place: Place, name: string, argv: readonly string[]): Pa
     },
     start: () => {
       const output = openSync(log, "a")
-      child = Bun.spawn([...words(argv)], {
+      child = Bun.spawn([...command], {
         stdio: ["ignore", output, output],
         env: environment(),
         cwd: "/tmp",

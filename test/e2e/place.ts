@@ -9,7 +9,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type User, localUser } from "#cmd/dev-user.ts"
 
-export const binary = new URL("../../dist/stolon", import.meta.url).pathname
+/** `STOLON_TEST_BINARY` names another one than `make build` makes. */
+export const binary =
+  process.env["STOLON_TEST_BINARY"] ?? new URL("../../dist/stolon", import.meta.url).pathname
 
 /** Null when we are an ordinary user ourselves. */
 export const user: User | null = process.getuid?.() === 0 ? localUser(process.env) : null

@@ -21,37 +21,54 @@ export interface Writer extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-type Sql = ReturnType<typeof connect>
+/** Whom to connect to, and as whom. */
+export interface Door {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+}
+
+/** Who wants to hear what. */
+export interface Ears {
+  readonly onnotice?: (notice: postgres.Notice) => void
+  readonly onclose?: () => void
+}
+
+/** A connection to a port of this machine, as the superuser; see `connectTo`. */
+export const connect = (port: number, onnotice: () => void = () => {}): Connected =>
+  connectTo({ host, port, user: superuser, password: superuserPassword }, { onnotice })
+
+export type Connected = ReturnType<typeof connectTo>
 
 /**
  * A connection that is made once. By itself the library would dial again and again, without a
  * pause, while a proxy closes its clients at once: a hundred of those keep two cores busy and
  * measure themselves.
  */
-export function connect(port: number, onnotice: () => void = () => {}) {
+// oxlint-disable-next-line typescript/explicit-module-boundary-types -- the library infers it
+export function connectTo(door: Door, ears: Ears = {}) {
   let dialled = false
   const options = {
-    host,
-    port,
-    user: superuser,
-    password: superuserPassword,
+    ...door,
     database: "postgres",
     max: 1,
     connect_timeout: 1,
     fetch_types: false,
-    onnotice,
+    onnotice: () => {}, // or the library prints them
+    ...ears,
     socket: async () => {
       if (dialled) throw new Error("the connection is closed")
       dialled = true
-      return await dial(port)
+      return await dial(door)
     },
   }
   return postgres(options) // by way of a constant: the library's types do not know `socket`
 }
 
-function dial(port: number): Promise<Socket> {
+function dial({ host: to, port }: Door): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = createConnection(port, host)
+    const socket = createConnection(port, to)
     socket.on("error", reject) // after connecting nobody hears it, and the query that suffers fails
     socket.once("connect", () => resolve(socket))
   })
@@ -117,7 +134,7 @@ export async function startWriter(port: number, table = "written"): Promise<Writ
 }
 
 interface Connection {
-  readonly sql: Sql
+  readonly sql: Connected
   fresh: boolean
   /** Commits that returned without their standby (N2): no acknowledgement. */
   cancelled: number
@@ -149,7 +166,7 @@ async function inTime(query: Promise<unknown>): Promise<boolean> {
   }
 }
 
-async function once<T>(port: number, work: (sql: Sql) => Promise<T>): Promise<T> {
+async function once<T>(port: number, work: (sql: Connected) => Promise<T>): Promise<T> {
   const sql = connect(port)
   try {
     return await work(sql)

@@ -13,7 +13,7 @@ import { emptyMemory as emptyKeeperMemory, succeeded } from "#keeper/memory.ts"
 import { plan } from "#keeper/plan.ts"
 import { type ClusterData, decodeClusterData, encodeClusterData } from "#model/cluster.ts"
 import { decode, zeroTime } from "#model/codec.ts"
-import { bootUUID, infoUID, keeperUID } from "#model/ids.ts"
+import { bootUUID, generation, infoUID, keeperUID } from "#model/ids.ts"
 import { type Infos, KeeperInfo, ProxyInfo } from "#model/info.ts"
 import { steps } from "#model/step.ts"
 import { validate } from "#model/validation.ts"
@@ -163,7 +163,8 @@ fuzz("D-79 a proxy routes by odd documents to a real address or to nobody", 3_00
   const memory = newMemory(at(0))
   const destination = random.below(2) === 0 ? null : { host: "10.0.0.1", port: 5432 }
   const listening = random.below(2) === 0
-  const snapshot = { self, readAt: millis(1_000), destination, listening }
+  const [draining, told] = [random.below(4) === 0, generation(random.below(9))]
+  const snapshot = { self, readAt: millis(1_000), destination, draining, told, listening }
   const decision = decideProxy({ ...snapshot, view: { kind: "found", data } }, memory, at(1_500))
   for (const act of decision.output.acts) {
     if (act.kind === "forward") {
@@ -173,11 +174,12 @@ fuzz("D-79 a proxy routes by odd documents to a real address or to nobody", 3_00
       )
       expect(data.dbs.get(data.proxy.spec.masterDbUid)?.status.listenAddress).toBe(host)
     }
+    if (act.kind === "drain") expect([destination === null, draining]).toEqual([false, false])
     if (act.kind === "publish") expect(act.info.ttl).toBeGreaterThanOrEqual(20_000)
   }
   const { timeout, checkInterval } = decision.memory
   expect([timeout >= 0, checkInterval >= 50]).toEqual([true, true])
-  expire(snapshot, decision.memory, at(1e9), true)
+  expire({ ...snapshot, word: null }, decision.memory, at(1e9), true)
 })
 
 fuzz("D-66 status is printed for odd documents and odd infos", 800, (random) => {

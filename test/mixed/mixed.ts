@@ -97,6 +97,7 @@ export function mixed({ go, late = [], seed = 1, spec = {}, ...rest }: Setting):
       ...spec,
     },
     honest: true,
+    signs: true,
     drift: 0,
     oneAccount: false,
     news: 8,
@@ -171,7 +172,7 @@ function goRun(sim: Sim, node: Node, process: Process, ports: GoPorts): Promise<
     case "sentinel":
       return runGoSentinel(ports, ports.chance.uid(), signal)
     case "proxy": {
-      const relay = createRelay(process)
+      const relay = createRelay(sim.world, process)
       sim.relays.set(node.name, relay)
       return runGoProxy({ ...ports, relay: relay.port }, ports.chance.uid(), signal)
     }

@@ -73,15 +73,20 @@ function stopAt(m: Mixed, moment: Moment, old: string): void {
   m.until(`our leader to stop at the ${moment}`, () => stopped)
 }
 
-/** Every proxy has acknowledged, and a primary of ours that lives has certified. */
+/**
+ * A primary of ours has certified, its standbys have let go of it, or, where neither is to come,
+ * every proxy has acknowledged.
+ */
 function fenced(m: Mixed): boolean {
   const { cluster, proxy } = m.data()
-  if (!cluster.status.primaryRevoked) return false
+  const { primaryRevoked, primaryEpoch } = cluster.status
+  if (!primaryRevoked) return false
   const { keepers, proxies } = m.sim.store.core.infos()
   const info = keepers.get(keeperUID("k1"))
-  const certifies =
-    info?.capabilities.includes("certificate") === true && m.sim.nodes.get("k1")?.wanted
-  if (certifies === true && info?.certificate?.epoch !== cluster.status.primaryEpoch) return false
+  if (info?.certificate?.epoch === primaryEpoch) return true
+  if ([...keepers.values()].some((one) => one.postgresState?.detached === primaryEpoch)) return true
+  const certifies = info?.capabilities.includes("certificate") === true
+  if (certifies && m.sim.nodes.get("k1")?.wanted === true) return false
   return [...proxies.values()].every(({ Generation }) => Generation === proxy.generation)
 }
 

@@ -16,7 +16,9 @@ export async function runGoProxy(
   let interval = 5_000
   let timeout = 15_000
   let good = clock.now().mono
-  const cut = (): Promise<void> => relay.apply({ kind: "wait", drain: null })
+  const cut = async (): Promise<void> => {
+    await relay.apply({ kind: "wait", drain: null })
+  }
   const publish = async (Generation: number, publishTimeout: number): Promise<void> => {
     const info = { infoUID: chance.uid(), UID: uid, Generation, ProxyTimeout: publishTimeout * 1e6 }
     await store.publishProxy(info, publishTimeout, signal)

@@ -6,6 +6,7 @@ import { type KeeperOptions, runKeeper } from "#agent/keeper.ts"
 import { runProxy } from "#agent/proxy.ts"
 import { runSentinel } from "#agent/sentinel.ts"
 import { type KeeperUID, type SentinelUID, keeperUID } from "#model/ids.ts"
+import type { PeerEndpoint, Peers } from "#port/peer.ts"
 import type { Postgres } from "#port/postgres.ts"
 import type { Relay } from "#port/relay.ts"
 import { users } from "./conf.ts"
@@ -29,16 +30,22 @@ export const keeperFlags = (machine: string): KeeperFlags => ({
   canBeSynchronousReplica: true,
 })
 
+/** What a process says to others past the store. */
+interface Talk {
+  readonly peers: Peers
+  readonly endpoint: PeerEndpoint
+}
+
 export const agents = {
-  sentinel: (ports: Ports, uid: SentinelUID, signal: AbortSignal): Promise<void> =>
+  sentinel: (ports: Ports & Talk, uid: SentinelUID, signal: AbortSignal): Promise<void> =>
     runSentinel(ports, { uid, initialSpec: null, report: () => {} }, signal),
   proxy: (
-    ports: Ports & { readonly relay: Relay },
+    ports: Ports & Pick<Talk, "peers"> & { readonly relay: Relay },
     listenAddress: string,
     signal: AbortSignal,
   ): Promise<void> => runProxy(ports, { stopListening: true, listenAddress }, signal),
   keeper: (
-    ports: Ports & { readonly postgres: Postgres },
+    ports: Ports & Talk & { readonly postgres: Postgres },
     flags: KeeperFlags,
     oneAccount: boolean,
     signal: AbortSignal,

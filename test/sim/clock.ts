@@ -27,7 +27,7 @@ export function createClock(world: World, process: Process): Clock {
       mono,
       // The one place of the simulator where wall time is minted.
       get wall(): Time {
-        return new Date(wall + world.now()).toISOString() as Time
+        return new Date(wall + machine.wallStep + world.now()).toISOString() as Time
       },
     }
   }

@@ -5,7 +5,14 @@
  */
 import type { Nonce } from "#model/ids.ts"
 import type { Certificate } from "#model/info.ts"
-import type { ConfigFiles, DBState, KeeperState, Mark } from "#model/local.ts"
+import type {
+  ConfigFiles,
+  DBState,
+  FencingMode,
+  KeeperState,
+  Mark,
+  PromiseMade,
+} from "#model/local.ts"
 import { type Wal, copyWal, firstPosition, newWal } from "./wal.ts"
 
 /** One PostgreSQL instance on disk: `postgres/`, `postgres.new/` or an aside. */
@@ -47,6 +54,8 @@ export interface Disk {
   asides: readonly Aside[]
   certificate: Certificate | null
   handled: readonly Nonce[]
+  fencing: FencingMode | null
+  promise: PromiseMade | null
   /** WAL kept beside before a rewind (N3): records that exist nowhere else in a data directory. */
   saved: readonly Wal[]
 }
@@ -60,6 +69,8 @@ export const emptyDisk = (): Disk => ({
   asides: [],
   certificate: null,
   handled: [],
+  fencing: null,
+  promise: null,
   saved: [],
 })
 

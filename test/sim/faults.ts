@@ -14,7 +14,7 @@ import type { Host } from "./host.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
 import { type Sim, isPrimary } from "./sim.ts"
 import { calm } from "./store.ts"
-import { breakSpec, meddle, otherFlags, otherPort, removeData } from "./mishaps.ts"
+import { breakSpec, meddle, otherFlags, otherPort, removeData, stepClock } from "./mishaps.ts"
 import { type Fault, type Heal, between, chain, cut, nothing, pick, struck } from "./strike.ts"
 import { load } from "./server.ts"
 import { holds } from "./wal.ts"
@@ -45,7 +45,9 @@ function freezeAgent(sim: Sim, node: Node): Heal | null {
   const { process } = node
   if (process === null) return null
   sim.world.freeze(process)
-  return struck(sim, node.machine.name, `freeze ${node.name}`, () => sim.world.resume(process))
+  return struck(sim, node.machine.name, `freeze ${node.name}`, () => {
+    if (node.machine.frozen === 0) sim.world.resume(process)
+  })
 }
 
 function killMachine(sim: Sim, machine: Machine): Heal {
@@ -59,10 +61,14 @@ function killMachine(sim: Sim, machine: Machine): Heal {
 }
 
 function freezeMachine(sim: Sim, machine: Machine): Heal {
-  const frozen = [...machine.processes].filter(({ state }) => state === "running")
-  for (const process of frozen) sim.world.freeze(process)
+  machine.frozen++
+  for (const process of machine.processes) sim.world.freeze(process)
   return struck(sim, machine.name, `freeze machine ${machine.name}`, () => {
-    for (const process of frozen) sim.world.resume(process)
+    machine.frozen--
+    if (machine.frozen > 0) return
+    sim.thawed.set(machine.name, sim.world.now())
+    for (const process of [...machine.processes]) sim.world.resume(process)
+    for (const node of sim.nodes.values()) if (node.machine === machine) startNode(sim, node)
   })
 }
 
@@ -157,6 +163,79 @@ function cutThenProxies(sim: Sim): Heal | null {
   })
 }
 
+/**
+ * The store is gone for the primary's side only: its machine, and some of the others, which still
+ * hear each other.
+ */
+function splitStore(sim: Sim): Heal | null {
+  const { world } = sim
+  const primary = primaryOf(sim)
+  if (primary === undefined) return null
+  const others = [...sim.machines.keys()].filter((name) => name !== primary.machine.name)
+  const side = [primary.machine.name, ...others.filter(() => world.chance(0.4))]
+  const ways = side.flatMap((name) => between(name, storeName))
+  return cut(sim, primary.machine.name, `cut ${side.join("+")} from the store`, ways)
+}
+
+/** What one sends is lost, what the other sends arrives. */
+function oneWay(sim: Sim): Heal | null {
+  const names = [...sim.machines.keys()]
+  const [from, to] = [pick(sim, names), pick(sim, [...names, storeName])]
+  if (from === undefined || to === undefined || from === to) return null
+  const way = sim.world.chance(0.5) ? ([from, to] as const) : ([to, from] as const)
+  return cut(sim, from, `cut ${way.join(" > ")}`, [way])
+}
+
+/** A process that stands still again and again, wherever in its round that may be. */
+function hiccups(sim: Sim, node: Node): Heal {
+  const { world } = sim
+  let over = false
+  const again = (): void => {
+    const { process } = node
+    if (over) return
+    if (process !== null) world.freeze(process)
+    world.at(world.between(50, 3_000), null, () => {
+      if (process !== null && node.machine.frozen === 0) world.resume(process)
+      if (!over) world.at(world.between(20, 800), null, again)
+    })
+  }
+  again()
+  return struck(sim, node.machine.name, `${node.name} has hiccups`, () => void (over = true))
+}
+
+/** PostgreSQL's parent: PostgreSQL goes with it, whatever the keeper does. */
+function killGuardian(sim: Sim, host: Host): Heal | null {
+  const { guardian, machine } = host
+  if (guardian === null) return null
+  const heal = struck(sim, machine.name, `kill the guardian on ${machine.name}`, nothing)
+  sim.world.kill(guardian.process)
+  return heal
+}
+
+/** Whatever has to be on disk takes its time there. */
+function slowDisk(sim: Sim, host: Host): Heal {
+  host.slowDisk = sim.world.between(100, 4_000)
+  const { name } = host.machine
+  return struck(sim, name, `the disk of ${name} is slow`, () => void (host.slowDisk = 0))
+}
+
+/** Questions between peers are lost, or late. */
+function peersLossy(sim: Sim): Heal {
+  const { peerNet, world } = sim
+  peerNet.lose = world.between(0.1, 0.6)
+  peerNet.slowest = world.between(5, 800)
+  return struck(sim, null, "peers hear each other badly", () => {
+    peerNet.lose = 0
+    peerNet.slowest = 5
+  })
+}
+
+/** The store is gone for everybody, and nothing else is wrong. */
+const storeGone = (sim: Sim): Heal =>
+  store(sim, "the store is gone", (weather) => {
+    weather.state = sim.world.chance(0.5) ? "hung" : "refusing"
+  })
+
 function killPostgres(sim: Sim, host: Host): Heal | null {
   const { instance } = host
   if (instance === null) return null
@@ -250,6 +329,16 @@ export const faults: Readonly<Record<string, Fault>> = {
   freezeProxy: (sim) => withNode(sim, "proxy", (node) => freezeAgent(sim, node)),
   killMachine: (sim) => withHost(sim, (host) => killMachine(sim, host.machine)),
   freezeMachine: (sim) => withHost(sim, (host) => freezeMachine(sim, host.machine)),
+  killGuardian: (sim) => withHost(sim, (host) => killGuardian(sim, host)),
+  hiccups: (sim) => {
+    const node = pick(sim, [...sim.nodes.values()])
+    return node === undefined ? null : hiccups(sim, node)
+  },
+  slowDisk: (sim) => withHost(sim, (host) => slowDisk(sim, host)),
+  splitStore: (sim) => splitStore(sim),
+  oneWay: (sim) => oneWay(sim),
+  peersLossy: (sim) => peersLossy(sim),
+  stepClock: (sim) => stepClock(sim),
   killPostgres: (sim) => withHost(sim, (host) => killPostgres(sim, host)),
   cutHost: (sim) => withHost(sim, (host) => cutMachine(sim, host.machine.name)),
   cutMachine: (sim) => {
@@ -266,6 +355,7 @@ export const faults: Readonly<Record<string, Fault>> = {
   otherFlags: (sim) => withNode(sim, "keeper", (node) => otherFlags(sim, node)),
   otherPort: (sim) => withNode(sim, "keeper", (node) => otherPort(sim, node)),
   removeData: (sim) => removeData(sim),
+  storeGone: (sim) => storeGone(sim),
   storeRefuses: (sim) => store(sim, "the store refuses", (w) => void (w.state = "refusing")),
   storeHangs: (sim) => store(sim, "the store hangs", (w) => void (w.state = "hung")),
   storeGarbled: (sim) =>

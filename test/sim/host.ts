@@ -3,11 +3,16 @@
  * the guardian that is PostgreSQL's parent. All three outlive a keeper process; only the disk
  * outlives the machine.
  */
-import type { BootUUID } from "#model/ids.ts"
-import { bootUUID } from "#model/ids.ts"
+import type { Millis } from "#base/brand.ts"
+import { lsn } from "#base/lsn.ts"
+import { testifies } from "#guardian/testify.ts"
+import { type BootUUID, bootUUID, infoUID } from "#model/ids.ts"
+import type { KeeperInfo } from "#model/info.ts"
 import type { Step } from "#model/step.ts"
+import type { Testament } from "#port/postgres.ts"
 import { type Dir, type Disk, emptyDisk } from "./disk.ts"
 import { type Instance, type Servers, startServer, stopFast, stopNow } from "./server.ts"
+import type { Task } from "./heap.ts"
 import type { Machine, Process, World } from "./world.ts"
 
 /** What the checkers hear of a host before it happens. */
@@ -19,14 +24,32 @@ export interface HostWatch {
   /** The keeper's agent carries out this step. */
   step(host: Host, step: Step): void
   /** What the real adapter or the guardian would say. */
-  said(host: Host, code: "guardian.deadline" | "guardian.killed" | "postgres.exited"): void
+  said(host: Host, code: GuardianEvent): void
+  /** The guardian was told how long PostgreSQL may run. */
+  held?(host: Host): void
+  /** A herald of this host publishes, as `process`. */
+  herald?(process: Process, info: KeeperInfo, ttl: Millis): void
 }
+type GuardianEvent =
+  | "guardian.deadline"
+  | "guardian.killed"
+  | "postgres.exited"
+  | "certificate.issued"
 
 export interface Guardian {
   readonly boot: BootUUID
   readonly process: Process
-  /** PostgreSQL may run until here, virtual time. */
+  /** PostgreSQL may run until here, virtual time; and when that was said. */
   until: number
+  heldAt: number
+  /** The last hold was a lease, and what is to be certified at its end. */
+  lease: { readonly testament: Testament | null } | null
+  /** Its deadline ended PostgreSQL. */
+  deadline: boolean
+  /** Epochs whose end was certified here. */
+  readonly over: Set<string>
+  /** The next look at the deadline. */
+  alarm: Task | null
 }
 
 export interface Host {
@@ -35,10 +58,18 @@ export interface Host {
   readonly machine: Machine
   readonly disk: Disk
   readonly watch: HostWatch
+  /** How much longer than usual what has to be on disk may take, milliseconds. */
+  slowDisk: number
   instance: Instance | null
   guardian: Guardian | null
+  /** The keeper that is connected to the guardian. */
+  keeper: Process | null
+  /** The last PostgreSQL that ran under this guardian was told to end. */
+  asked: boolean
   /** The present keeper's ear. */
   changed: () => void
+  /** When the promise on its disk was written there. */
+  promisedAt: number
 }
 
 export const createHost = (
@@ -52,13 +83,14 @@ export const createHost = (
   machine,
   disk: emptyDisk(),
   watch,
+  slowDisk: 0,
   instance: null,
   guardian: null,
+  keeper: null,
+  asked: false,
   changed: () => {},
+  promisedAt: 0,
 })
-
-/** The time that a guardian takes to end PostgreSQL gently before the deadline. */
-const lead = 500
 
 /** The guardian that is there, or a new one. */
 export function guardianOf(host: Host): { readonly guardian: Guardian; readonly adopted: boolean } {
@@ -69,6 +101,11 @@ export function guardianOf(host: Host): { readonly guardian: Guardian; readonly 
     boot: bootUUID(`${word()}-0000-4000-8000-${word()}0000`),
     process: world.spawn(`${machine.name}/guardian`, machine),
     until: world.now() + 30_000,
+    heldAt: world.now(),
+    lease: null,
+    deadline: false,
+    over: new Set(),
+    alarm: null,
   }
   host.guardian = guardian
   guardian.process.onKill.push(() => {
@@ -79,23 +116,77 @@ export function guardianOf(host: Host): { readonly guardian: Guardian; readonly 
   return { guardian, adopted: false }
 }
 
+/** The last word counts, be it later or earlier. */
+export function hold(host: Host, until: number, lease: Guardian["lease"]): void {
+  const { guardian } = guardianOf(host)
+  guardian.until = until
+  guardian.heldAt = host.world.now()
+  guardian.lease = lease
+  host.watch.held?.(host)
+  watchDeadline(host, guardian)
+}
+
+/** As `lib/guardian/decide.ts`: gently for a while before the deadline, then at once. */
 function watchDeadline(host: Host, guardian: Guardian): void {
   const { world } = host
-  world.at(guardian.until - lead - world.now(), guardian.process, () => {
-    if (world.now() < guardian.until - lead) return watchDeadline(host, guardian)
+  const { until, heldAt, process } = guardian
+  if (guardian.alarm !== null) world.cancel(guardian.alarm)
+  const lead = Math.max(0, Math.min(600, (until - heldAt) / 4))
+  const at = (time: number, run: () => void): void => {
+    guardian.alarm = world.at(time - world.now(), process, run)
+  }
+  at(until - lead, () => {
     const { instance } = host
     if (instance !== null) {
+      guardian.deadline = true
       host.watch.said(host, "guardian.deadline")
       stopFast(instance)
     }
-    world.at(guardian.until - world.now(), guardian.process, () => {
+    at(until - lead / 10, () => {
       if (host.instance !== null) {
         host.watch.said(host, "guardian.killed")
         stopNow(host.instance)
       }
       // A keeper that came back in between finds it gone and makes another.
-      world.kill(guardian.process)
+      at(until, () => world.kill(process))
     })
+  })
+}
+
+/**
+ * PostgreSQL has ended, or the keeper has: the guardian's word, if nobody else can give it (as
+ * `lib/guardian/testify.ts` has it).
+ */
+export function testify(host: Host): void {
+  const { guardian, keeper, instance, world, machine } = host
+  const testament = guardian?.lease?.testament ?? null
+  if (guardian === null || testament === null) return
+  const { process, deadline, over, boot } = guardian
+  const alone = keeper === null || keeper.state === "dead"
+  const ended = { epoch: testament.epoch, running: instance !== null, keeper: !alone }
+  if (process.state !== "running" || !testifies({ ...ended, deadline, over })) return
+  over.add(testament.epoch)
+  const data = host.disk.data
+  const certificate = {
+    epoch: testament.epoch,
+    bootUUID: boot,
+    dbuid: testament.db,
+    finalLSN: data?.state === "shut down" ? lsn(BigInt(data.checkpoint)) : lsn(0n),
+    reason: "the guardian was alone",
+  }
+  const herald = world.spawn(`${machine.name}/herald`, machine)
+  world.at(world.between(5, 40 + host.slowDisk), herald, () => {
+    host.disk.certificate = certificate
+    host.watch.said(host, "certificate.issued")
+    const state = testament.info.postgresState
+    const info: KeeperInfo = {
+      ...testament.info,
+      infoUID: infoUID(world.random.uid()),
+      certificate,
+      ...(state === undefined ? {} : { postgresState: { ...state, healthy: false } }),
+    }
+    world.at(world.between(50, 300), herald, () => host.watch.herald?.(herald, info, testament.ttl))
+    world.at(10_000, herald, () => world.kill(herald))
   })
 }
 
@@ -104,12 +195,21 @@ export function startOn(host: Host, conf: string): Instance {
   const { world, servers, machine, disk } = host
   if (disk.data === null) throw new Error("postgres: could not access the data directory")
   if (host.instance !== null) throw new Error("postgres: lock file postmaster.pid already exists")
+  const { guardian } = host
+  const held = guardian !== null && world.now() < guardian.until
+  if (!held && host.keeper !== null) throw new Error("no keeper holds this guardian")
+  const word = guardian?.lease?.testament?.epoch
+  if (word !== undefined && guardian?.over.has(word) === true)
+    throw new Error("the end of this primary is certified already")
+  if (guardian !== null) guardian.deadline = false
   host.watch.starting(host, disk.data)
   const instance = startServer(world, servers, machine, disk.data, conf)
   host.instance = instance
   instance.onGone.push((asked) => {
     if (host.instance === instance) host.instance = null
+    host.asked = asked
     if (!asked && machine.up) host.watch.said(host, "postgres.exited")
+    testify(host)
     host.changed()
   })
   return instance

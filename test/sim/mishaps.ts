@@ -2,12 +2,12 @@
  * What people and supervisors do to a cluster behind its back: documents edited, deleted and broken
  * by hand, keepers started with other flags.
  */
-import { duration } from "#base/duration.ts"
-import type { Spec } from "#model/spec.ts"
+import { duration, toMillis } from "#base/duration.ts"
+import { type Spec, withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
 import type { Sim } from "./sim.ts"
-import { type Heal, nothing, struck } from "./strike.ts"
+import { type Heal, nothing, pick, struck } from "./strike.ts"
 
 /** The specification breaks a rule: nobody may act on it, proxies let go. */
 export function breakSpec(sim: Sim): Heal | null {
@@ -43,7 +43,7 @@ export function meddle(sim: Sim): Heal {
   }
   rewrite()
   const end = (): void => void (over = true)
-  world.at(8_000, null, end)
+  world.at(Math.min(8_000, toMillis(withDefaults(sim.shape.spec).failInterval)), null, end)
   return struck(sim, null, "somebody rewrites the cluster data", end)
 }
 
@@ -92,4 +92,12 @@ export function removeData(sim: Sim): Heal | null {
   return struck(sim, null, "the cluster data is deleted", () => {
     if (core.read().kind === "absent") core.write(reading.data, { kind: "anything" }, null)
   })
+}
+
+/** Somebody sets a wall clock, for good. */
+export function stepClock(sim: Sim): Heal | null {
+  const machine = pick(sim, [...sim.machines.values()])
+  if (machine === undefined) return null
+  machine.wallStep += Math.round(sim.world.between(-4e6, 4e6))
+  return struck(sim, null, `the clock of ${machine.name} is set`, nothing)
 }

@@ -15,9 +15,9 @@ export const mutations: Readonly<Record<string, Mutation>> = {
   },
   /** The gate closes, but nobody waits until the proxies have obeyed. */
   "skip the gate": {
-    file: "lib/sentinel/primary.ts",
-    find: "unacknowledged(data, facts).length > 0",
-    put: "false",
+    file: "lib/sentinel/fence.ts",
+    find: "ended && unacknowledged(data, facts).length === 0",
+    put: "ended",
     breaks: ["W2 fenced", "P1 one writer", "P2 no lost commit"],
     focus: ["cutThenProxies"],
   },
@@ -68,7 +68,7 @@ export const mutations: Readonly<Record<string, Mutation>> = {
     find: "const missing = Math.max(0, round.facts.spec.maxStandbysPerSender - present.length - made)",
     put: "const missing = (round.facts.spec.maxStandbysPerSender - present.length - made) & 0xffff",
     breaks: ["D-21 no more than wanted"],
-    focus: ["limits", "killMachine", "loseDisk"],
+    focus: ["limits", "killKeeper"],
   },
   /** D-08: what is in the way of a fresh copy is deleted. */
   "delete instead of setting aside": {
@@ -81,7 +81,7 @@ export const mutations: Readonly<Record<string, Mutation>> = {
   /** S4: a primary that was stopped on request is left behind with what it had. */
   "a wish is worth a commit": {
     file: "lib/sentinel/succession.ts",
-    find: "if (best !== undefined && present && lacks(data, primary, best, memory.fence))",
+    find: "if (best !== undefined && present && lacks(data, primary, best, fence))",
     put: "if (false)",
     breaks: ["P2 no lost commit"],
     focus: ["failover", "lag"],

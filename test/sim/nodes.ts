@@ -10,6 +10,7 @@ import type { Chance, Clock } from "#port/clock.ts"
 import type { Store } from "#port/store.ts"
 import { createChance, createClock } from "./clock.ts"
 import { type KeeperFlags, agents, keeperFlags } from "./agents.ts"
+import { peersOf } from "./peers.ts"
 import { openPostgres } from "./postgres.ts"
 import { createRelay } from "./relay.ts"
 import type { Sim } from "./sim.ts"
@@ -50,7 +51,8 @@ export interface Ports {
 /** Starts the agent unless it runs or its machine is down. */
 export function startNode(sim: Sim, node: Node): void {
   const { world } = sim
-  if (node.process !== null || !node.machine.up || !node.wanted) return
+  const { up, frozen } = node.machine
+  if (node.process !== null || !up || frozen > 0 || !node.wanted) return
   const process = world.spawn(node.name, node.machine)
   node.process = process
   node.end = new AbortController()
@@ -80,22 +82,35 @@ export function startNode(sim: Sim, node: Node): void {
   })
 }
 
+/** Several sentinels may live on one machine; the last digit of their names is their number. */
+const portOf = ({ kind, name }: Node): number =>
+  (kind === "keeper" ? 6_600 : kind === "sentinel" ? 6_700 : 6_800) + Number(name.slice(1))
+
 function run(sim: Sim, node: Node, process: Process, ports: Ports): Promise<void> {
   const { signal } = node.end
+  const talk = peersOf(sim, process, portOf(node))
   switch (node.kind) {
-    case "sentinel":
-      return agents.sentinel(ports, sentinelUID(`${node.name}-${ports.chance.uid()}`), signal)
+    case "sentinel": {
+      const uid = sentinelUID(`${node.name}-${ports.chance.uid()}`)
+      sim.sentinels.set(uid, process)
+      return agents.sentinel({ ...ports, ...talk }, uid, signal)
+    }
     case "proxy": {
-      const relay = createRelay(process)
+      const relay = createRelay(sim.world, process)
       sim.relays.set(node.name, relay)
-      return agents.proxy({ ...ports, relay: relay.port }, `${node.machine.name}:25432`, signal)
+      relay.failed = (connection) => {
+        for (const hook of sim.hooks.failed) hook(connection)
+      }
+      const { peers } = talk
+      const there = `${node.machine.name}:25432`
+      return agents.proxy({ ...ports, peers, relay: relay.port }, there, signal)
     }
     case "keeper": {
       const host = sim.hosts.get(node.name)
       if (host === undefined) throw new Error(`no host for ${node.name}`)
       const flags = { ...node.flags }
       const postgres = openPostgres(host, process, flags)
-      return agents.keeper({ ...ports, postgres }, flags, sim.shape.oneAccount, signal)
+      return agents.keeper({ ...ports, ...talk, postgres }, flags, sim.shape.oneAccount, signal)
     }
   }
 }

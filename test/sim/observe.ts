@@ -44,6 +44,7 @@ export function observeHost(host: Host, keeper: KeeperState): Local {
       .map(({ name }) => name),
     files: configFiles(disk.data),
     postmaster: instance !== null,
+    asked: instance === null && host.asked,
     server: instance === null ? { kind: "down" } : server(instance),
     binary: { Maj: 15, Min: 0 },
     unfit: [],
@@ -53,6 +54,8 @@ export function observeHost(host: Host, keeper: KeeperState): Local {
     unwritable: null,
     certificate: disk.certificate,
     handled: disk.handled,
+    fencing: disk.fencing,
+    promise: disk.promise,
   }
 }
 

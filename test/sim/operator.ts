@@ -2,8 +2,10 @@
  * What a person at `stolon ctl` does, as a process of its own: read, change, compare-and-swap,
  * again on conflict. The changes are the real command's; what it refuses is told and not written.
  */
+import { millis } from "#base/brand.ts"
 import { generator } from "#base/random.ts"
-import { failKeeper as fail, promoteCluster, requestFailover } from "#ctl/edit.ts"
+import { failKeeper as fail, promoteCluster } from "#ctl/edit.ts"
+import { requestFailover, requestSwitchover } from "#ctl/request.ts"
 import { type Edit, removeKeeper as remove } from "#ctl/edit.ts"
 import { pauseChange, resumeChange } from "#ctl/pause.ts"
 import { transition } from "#ctl/spec.ts"
@@ -77,6 +79,11 @@ export const failover = (sim: Sim, keeper: KeeperUID): Edit =>
     newNonce(generator(sim.world.random.below(2 ** 31))),
     keeper === "" ? null : keeper,
   )
+
+/** `ctl switchover [--to KEEPER]`; null: whoever is best. */
+export const switchover = (sim: Sim, keeper: KeeperUID | null): Edit =>
+  requestSwitchover(newNonce(generator(sim.world.random.below(2 ** 31))), keeper, drain)
+const drain = millis(5_000)
 
 /** `ctl failkeeper KEEPER`. */
 export const failKeeper = (uid: KeeperUID): Edit => fail(uid, "strict")

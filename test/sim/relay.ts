@@ -1,14 +1,18 @@
 /**
  * The Relay port of one proxy, and the way of a client through it. The sessions live in the proxy's
  * process: frozen with it, gone with it. `apply` obeys before it answers, like the real one; an
- * answer of PostgreSQL that reaches the proxy after the cut reaches no client.
+ * answer of PostgreSQL that reaches the proxy after the cut reaches no client. In a drain a session
+ * ends with the answer to its present transaction, or at the bound.
+ *
+ * Nobody is held: a client that finds no destination comes again by itself.
  */
-import type { Relay, Route } from "#port/relay.ts"
+import type { Applied, Relay, Route } from "#port/relay.ts"
 import {
   type Instance,
   type Outcome,
   type Servers,
   type Session,
+  addressOf,
   commit,
   connect,
 } from "./server.ts"
@@ -23,6 +27,8 @@ export interface Connection {
   /** Through which relay, null for direct. */
   readonly relay: SimRelay | null
   open: boolean
+  /** A transaction was passed on, its answer was not yet. */
+  busy: boolean
 }
 
 export interface SimRelay {
@@ -31,15 +37,37 @@ export interface SimRelay {
   route: Route
   listening: boolean
   readonly connections: Set<Connection>
+  /** While sessions end as they become idle. */
+  drain: { readonly settled: Promise<Applied>; readonly settle: (how: Applied) => void } | null
+  /** The answer was passed on. */
+  rested(connection: Connection): void
+  /** There will be none. */
+  failed: (connection: Connection) => void
 }
 
-export function createRelay(process: Process): SimRelay {
+export function createRelay(world: World, process: Process): SimRelay {
   let accepted = 0
   const close = (connection: Connection): void => {
     connection.open = false
     connection.session.open = false
     connection.instance.sessions.delete(connection.session)
     relay.connections.delete(connection)
+  }
+  const endDrain = (how: Applied): void => {
+    relay.drain?.settle(how)
+    relay.drain = null
+  }
+  const beginDrain = (bound: number): Promise<Applied> => {
+    const { promise, resolve } = Promise.withResolvers<Applied>()
+    const drain = { settled: promise, settle: resolve }
+    relay.drain = drain
+    for (const connection of relay.connections) relay.rested(connection)
+    world.at(bound, process, () => {
+      if (relay.drain !== drain) return
+      for (const connection of relay.connections) close(connection)
+      endDrain("done")
+    })
+    return promise
   }
   const port: Relay = {
     get listening() {
@@ -48,11 +76,18 @@ export function createRelay(process: Process): SimRelay {
     listen: () => Promise.resolve(void (relay.listening = true)),
     unlisten: () => Promise.resolve(void (relay.listening = false)),
     apply(route) {
-      if (!sameRoute(route, relay.route)) {
-        relay.route = route
-        for (const connection of relay.connections) close(connection)
-      }
-      return Promise.resolve()
+      if (sameRoute(route, relay.route))
+        return relay.drain === null ? Promise.resolve("done" as const) : relay.drain.settled
+      endDrain("overtaken")
+      relay.route = route
+      if (route.kind === "wait" && route.drain !== null) return beginDrain(route.drain)
+      for (const connection of relay.connections)
+        if (
+          route.kind === "wait" ||
+          addressOf(connection.instance) !== `${route.host}:${route.port}`
+        )
+          close(connection)
+      return Promise.resolve("done" as const)
     },
     stats: () => ({
       sessions: relay.connections.size,
@@ -75,6 +110,13 @@ export function createRelay(process: Process): SimRelay {
     route: { kind: "wait", drain: null },
     listening: false,
     connections: new Set(),
+    drain: null,
+    failed: () => {},
+    rested(connection) {
+      if (relay.drain === null) return
+      if (!connection.busy || !connection.open) close(connection)
+      if (relay.connections.size === 0) endDrain("done")
+    },
   }
   process.onKill.push(() => {
     relay.listening = false
@@ -84,9 +126,9 @@ export function createRelay(process: Process): SimRelay {
 }
 
 const sameRoute = (a: Route, b: Route): boolean =>
-  a.kind === "wait" || b.kind === "wait"
-    ? a.kind === b.kind
-    : a.host === b.host && a.port === b.port
+  a.kind === "wait"
+    ? b.kind === "wait" && a.drain === b.drain
+    : b.kind === "forward" && a.host === b.host && a.port === b.port
 
 const linked = (world: World, a: string, b: string): boolean =>
   world.reaches(a, b) && world.reaches(b, a)
@@ -121,7 +163,7 @@ function arrive(servers: Servers, address: string, relay: SimRelay | null): Conn
   const instance = servers.at.get(address)
   if (instance === undefined || instance.process.state !== "running") return null
   const session = connect(instance, "client")
-  return typeof session === "string" ? null : { instance, session, relay, open: true }
+  return typeof session === "string" ? null : { instance, session, relay, open: true, busy: false }
 }
 
 export interface Answer {
@@ -148,10 +190,14 @@ export function write(
     (relay === null || linked(world, relay.process.machine.name, instance.machine.name))
   world.at(world.between(0.5, 4), owner, () => {
     if (!usable()) return
+    connection.busy = true
     commit(instance, row, (outcome, record, waited) => {
       const at = world.now()
       world.at(world.between(0.5, 4), owner, () => {
-        if (outcome !== "lost" && usable()) end({ outcome, record, waited, at })
+        if (outcome === "lost" || !usable()) return relay?.failed(connection)
+        connection.busy = false
+        end({ outcome, record, waited, at })
+        relay?.rested(connection)
       })
     })
   })

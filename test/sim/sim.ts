@@ -12,10 +12,11 @@ import type { Instance, Servers } from "./server.ts"
 import { startOutside } from "./outside.ts"
 import type { Node, NodeKind } from "./nodes.ts"
 import { createNode, startNode } from "./nodes.ts"
-import type { SimRelay } from "./relay.ts"
+import { type PeerNet, createPeerNet } from "./peers.ts"
+import type { Connection, SimRelay } from "./relay.ts"
 import { type Troubles, createTroubles } from "./troubles.ts"
 import { type SimStore, createStore } from "./store.ts"
-import { type Machine, type World, createWorld } from "./world.ts"
+import { type Machine, type Process, type World, createWorld } from "./world.ts"
 import type { Event } from "#model/events.ts"
 import { type Spec, withDefaults } from "#model/spec.ts"
 
@@ -36,9 +37,16 @@ export interface Sim {
   /** The primary that a standby cluster follows, if this is one. */
   readonly outside: Host | null
   readonly relays: Map<string, SimRelay>
+  readonly peerNet: PeerNet
+  /** Every life of a sentinel, by the name that it had then. */
+  readonly sentinels: Map<string, Process>
   readonly ledger: Ledger
   readonly coverage: Coverage
   readonly violations: Violation[]
+  /** Self-fencing was on in every view so far: then P1 binds direct clients, too. */
+  fenced: boolean
+  /** When a machine went on after it had stood still (N1). */
+  readonly thawed: Map<string, number>
   /** What the checkers listen to. */
   readonly hooks: Hooks
   readonly troubles: Troubles
@@ -60,6 +68,10 @@ export interface Hooks {
   readonly starting: ((host: Host, dir: Parameters<HostWatch["starting"]>[1]) => void)[]
   /** A server let a client in. */
   readonly connected: ((instance: Instance) => void)[]
+  /** A guardian was told how long PostgreSQL may run. */
+  readonly held: ((host: Host) => void)[]
+  /** A transaction that was passed on by a proxy came to nothing. */
+  readonly failed: ((connection: Connection) => void)[]
   /** An agent reported something. */
   readonly said: ((who: string, event: Event) => void)[]
 }
@@ -84,13 +96,22 @@ export interface Shape {
   readonly oneAccount: boolean
   /** There is a primary outside, for `role: standby` and for backups. */
   readonly outside: boolean
+  /** Keepers have a replication password, so promises can be signed. */
+  readonly signs: boolean
   /** Clocks run at rates from 1 - drift to 1 + drift. */
   readonly drift: number
 }
 
 export function createSim(shape: Shape): Sim {
   const world = createWorld(shape.seed)
-  const hooks: Hooks = { destroying: [], starting: [], said: [], connected: [] }
+  const hooks: Hooks = {
+    destroying: [],
+    starting: [],
+    said: [],
+    connected: [],
+    held: [],
+    failed: [],
+  }
   const servers: Servers = {
     at: new Map(),
     watch: {
@@ -113,12 +134,16 @@ export function createSim(shape: Shape): Sim {
     nodes: new Map(),
     outside: shape.outside ? startOutside(world, servers, 2_000) : null,
     relays: new Map(),
+    peerNet: createPeerNet(),
+    sentinels: new Map(),
     ledger: createLedger(
       shape.spec.synchronousReplication === true ? "sync" : "async",
       withDefaults(shape.spec).minSynchronousStandbys > 0,
     ),
     coverage: createCoverage(),
     violations: [],
+    fenced: shape.spec.selfFencing === true,
+    thawed: new Map(),
     hooks,
     troubles: createTroubles(world.now),
     shape,
@@ -130,6 +155,9 @@ export function createSim(shape: Shape): Sim {
     },
   }
   sim.store.weather.news = shape.news
+  sim.store.core.listeners.written.push((_, { cluster }) => {
+    if (cluster.spec.selfFencing !== true) sim.fenced = false
+  })
   populate(sim)
   return sim
 }
@@ -186,6 +214,20 @@ function hostWatch(sim: Sim): HostWatch {
     said(host, code) {
       coverage.event(code)
       world.trace.add(host.machine.name, code)
+    },
+    held(host) {
+      for (const hook of hooks.held) hook(host)
+    },
+    herald(process, info, ttl) {
+      const store = sim.store.port(process)
+      const { signal } = new AbortController()
+      const once = (): void => {
+        store.publish({ kind: "keeper", info }, ttl, signal).then(
+          () => world.trace.add(process.name, "published"),
+          () => void world.at(100, process, once),
+        )
+      }
+      once()
     },
     step(host, step) {
       coverage.step(step.kind)

@@ -38,7 +38,7 @@ export async function runStep(step: Step, run: Run): Promise<void> {
   const { host } = run
   const { disk } = host
   // Files are written, fsynced and renamed: either it was reached, or nothing happened.
-  await run.pause(host.world.between(1, 12))
+  await run.pause(host.world.between(1, 12 + host.slowDisk))
   switch (step.kind) {
     case "save-keeper":
       return void (disk.keeper = step.state)
@@ -52,6 +52,8 @@ export async function runStep(step: Step, run: Run): Promise<void> {
       return void (disk.certificate = step.certificate)
     case "save-handled":
       return void (disk.handled = step.handled)
+    case "save-fencing":
+      return void (disk.fencing = step.mode)
     case "discard-side":
       return discardSide(host)
     case "discard-data":
@@ -78,6 +80,7 @@ type FileStep =
   | "unmark"
   | "certify"
   | "save-handled"
+  | "save-fencing"
   | "discard-side"
   | "discard-data"
   | "set-aside"
@@ -117,6 +120,16 @@ function runServerStep(step: Exclude<Step, { kind: FileStep }>, run: Run): Promi
     }
     case "promote":
       return doPromote(step.timeout, run)
+    case "checkpoint":
+      checkpoint(primaryOrStandby(run.host))
+      return run.pause(run.host.world.between(5, 200))
+    case "detach": {
+      const free = (): boolean => {
+        const { upstream, settings, inRecovery } = up(run.host)
+        return inRecovery && upstream === null && settings.primary === null
+      }
+      return waitFor(run, step.timeout, "the WAL receiver has not ended", free)
+    }
     case "end-sessions":
       return endSessions(up(run.host), (session) => session.onStandby)
     case "prove-sync":
@@ -143,6 +156,12 @@ function up(host: Host): Instance {
   const { instance } = host
   if (instance === null) throw new Error("could not connect to server: connection refused")
   if (instance.phase === "stopping") throw new Error("the database system is shutting down")
+  return instance
+}
+
+function primaryOrStandby(host: Host): Instance {
+  const instance = up(host)
+  if (instance.phase !== "up") throw new Error("the database system is starting up")
   return instance
 }
 

@@ -7,7 +7,7 @@
  * the others: decoding is the dearest thing in a run, and what agents write either survives it
  * always or never.
  */
-import { byText } from "#base/order.ts"
+import { by, byText } from "#base/order.ts"
 import { type ClusterData, decodeClusterData, encodeClusterData } from "#model/cluster.ts"
 import { decode, encode } from "#model/codec.ts"
 import type { KeeperUID, ProxyUID, SentinelUID } from "#model/ids.ts"
@@ -51,6 +51,8 @@ export interface Listeners {
   readonly written: ((before: ClusterData | null, after: ClusterData) => void)[]
   readonly published: ((what: Published) => void)[]
   readonly changed: ((what: "clusterdata" | "info") => void)[]
+  /** Somebody took the office from the leader. */
+  readonly unseated: ((uid: SentinelUID) => void)[]
 }
 
 interface Entry {
@@ -64,8 +66,19 @@ export function createCore(now: () => number, honest: boolean): Core {
   let revision = 0
   const entries = new Map<string, Entry>()
   const sessions: Session[] = []
-  const listeners: Listeners = { written: [], published: [], changed: [] }
+  const listeners: Listeners = { written: [], published: [], changed: [], unseated: [] }
+  /** What everybody who asks gets until something changes. */
+  let gathered: Infos | null = null
+  const look = (): Infos => {
+    const all = [...entries.entries()]
+    const broken = all
+      .filter(([, entry]) => entry.broken === true)
+      .map(([key]) => ({ key, error: "expected an object" }))
+    const whole = all.filter(([, entry]) => entry.broken !== true)
+    return { ...gather(whole.map(([, { what }]) => what)), broken }
+  }
   const tell = (what: "clusterdata" | "info"): void => {
+    gathered = null
     for (const listener of listeners.changed) listener(what)
   }
   const version = (): Version => String(revision) as Version // minted where documents are kept
@@ -117,13 +130,13 @@ export function createCore(now: () => number, honest: boolean): Core {
       if (entries.delete(keyOf(who))) tell("info")
     },
     infos() {
-      for (const [key, { expiresAt }] of entries) if (expiresAt <= now()) entries.delete(key)
-      const all = [...entries.entries()]
-      const broken = all
-        .filter(([, entry]) => entry.broken === true)
-        .map(([key]) => ({ key, error: "expected an object" }))
-      const whole = all.filter(([, entry]) => entry.broken !== true)
-      return { ...gather(whole.map(([, { what }]) => what)), broken }
+      for (const [key, { expiresAt }] of entries)
+        if (expiresAt <= now()) {
+          entries.delete(key)
+          gathered = null
+        }
+      gathered ??= look()
+      return gathered
     },
     garble() {
       const [key, entry] = [...entries].toSorted(([a], [b]) => byText(a, b))[0] ?? []
@@ -144,6 +157,7 @@ export function createCore(now: () => number, honest: boolean): Core {
       if (held?.uid !== uid) return false
       held.closed = true
       leave(held)
+      for (const listener of listeners.unseated) listener(uid)
       return true
     },
     enter(session) {
@@ -192,8 +206,8 @@ function gather(published: readonly Published[]): Infos {
   const keepers = new Map<KeeperUID, KeeperInfo>()
   const sentinels = new Map<SentinelUID, SentinelInfo>()
   const proxies = new Map<ProxyUID, ProxyInfo>()
-  const sorted = published.toSorted((a, b) => byText(keyOf(publisherOf(a)), keyOf(publisherOf(b))))
-  for (const what of sorted) {
+  const named = published.map((what) => ({ key: keyOf(publisherOf(what)), what }))
+  for (const { what } of named.toSorted(by(({ key }) => key, byText))) {
     if (what.kind === "keeper") keepers.set(what.info.uid, what.info)
     if (what.kind === "sentinel") sentinels.set(what.info.UID, what.info)
     if (what.kind === "proxy") proxies.set(what.info.UID, what.info)

@@ -7,7 +7,7 @@ import { resolve } from "node:path"
 import { runSeed } from "./vopr.ts"
 
 const script = resolve(import.meta.dir, "../../scripts/sim.ts")
-const seeds = process.env["SIM_SEEDS"] ?? "2000"
+const seeds = process.env["SIM_SEEDS"] ?? "4000"
 
 test("runSeed() gives the same run for the same seed, and another for another", () => {
   const first = runSeed(11).hash

@@ -6,8 +6,11 @@
 import { toMillis } from "#base/duration.ts"
 import { keeperUID } from "#model/ids.ts"
 import { withDefaults } from "#model/spec.ts"
+import { withLightSignals } from "./abort.ts"
 import { isStandbyCluster, waitsFor } from "./checkers/convergence.ts"
+import { checkElectable } from "./checkers/electable.ts"
 import { checkGateOrder } from "./checkers/gate-order.ts"
+import { checkLeases } from "./checkers/leases.ts"
 import { checkNoDestroyedCopy } from "./checkers/no-destroyed-copy.ts"
 import { checkNoGhost } from "./checkers/no-ghost.ts"
 import { type LossCheck, checkNoLostCommit } from "./checkers/no-lost-commit.ts"
@@ -16,23 +19,14 @@ import { checkPause } from "./checkers/pause.ts"
 import { checkStandbyCount } from "./checkers/standby-count.ts"
 import { checkSyncInForce } from "./checkers/sync-in-force.ts"
 import { checkTruth } from "./checkers/truth.ts"
+import { checkUndisturbed } from "./checkers/undisturbed.ts"
 import { type Writers, startWriters } from "./clients.ts"
-import { type Deed, type Plan, type Wish, draw, wishes } from "./draw.ts"
+import { type Deed, type Plan, draw, wishes } from "./draw.ts"
 import { faults } from "./faults.ts"
 import type { Heal } from "./strike.ts"
 import { startNode } from "./nodes.ts"
-import {
-  type Operator,
-  createOperator,
-  failKeeper,
-  failover,
-  pause,
-  promote,
-  removeKeeper,
-  resume,
-  update,
-  wishFor,
-} from "./operator.ts"
+import { type Operator, createOperator, removeKeeper } from "./operator.ts"
+import { fulfil } from "./wishes.ts"
 import { type Sim, type Violation, close, createSim, startAll } from "./sim.ts"
 import { calm } from "./store.ts"
 
@@ -44,11 +38,16 @@ export interface Result {
   readonly faults: number
   readonly acknowledged: number
   readonly minutes: number
+  /** How often somebody could have failed in that time. */
+  readonly intervals: number
   readonly tasks: number
   readonly sim: Sim
 }
 
-export function runSeed(seed: number, focus: readonly string[] = []): Result {
+export const runSeed = (seed: number, focus: readonly string[] = []): Result =>
+  withLightSignals(() => runPlan(seed, focus))
+
+function runPlan(seed: number, focus: readonly string[]): Result {
   const plan = draw(seed, focus)
   const sim = createSim(plan.shape)
   const loss = watchAll(sim)
@@ -63,10 +62,11 @@ export function runSeed(seed: number, focus: readonly string[] = []): Result {
     hosts: [...sim.hosts.values()],
     ...plan.writers,
   })
-  const struck = schedule(sim, plan, operator)
+  const begin = plan.only === null ? () => {} : checkUndisturbed(sim, plan.only)
+  const struck = schedule(sim, plan, operator, begin)
   followAdvice(sim, operator)
   sim.world.run(plan.length)
-  if (sim.violations.length === 0) settle(sim, struck, writers)
+  if (sim.violations.length === 0) settle(sim, plan, struck, writers)
   if (sim.violations.length === 0) loss.look()
   const hash = sim.world.trace.hash()
   close(sim)
@@ -78,6 +78,7 @@ export function runSeed(seed: number, focus: readonly string[] = []): Result {
     faults: struck.count,
     acknowledged: sim.ledger.acks.length,
     minutes: sim.world.now() / 60_000,
+    intervals: sim.world.now() / plan.unit,
     tasks: sim.world.counts.tasks,
     sim,
   }
@@ -92,6 +93,8 @@ export function watchAll(sim: Sim): LossCheck {
   checkNoGhost(sim)
   checkStandbyCount(sim)
   checkPause(sim)
+  checkLeases(sim)
+  checkElectable(sim)
   return checkNoLostCommit(sim)
 }
 
@@ -117,10 +120,13 @@ interface Struck {
   count: number
 }
 
-function schedule(sim: Sim, plan: Plan, operator: Operator): Struck {
+function schedule(sim: Sim, plan: Plan, operator: Operator, begin: () => void): Struck {
   const struck: Struck = { heals: new Set(), count: 0 }
   for (const deed of plan.deeds)
-    sim.world.at(deed.at, null, () => strike(sim, struck, operator, deed))
+    sim.world.at(deed.at, null, () => {
+      begin()
+      strike(sim, struck, operator, deed)
+    })
   return struck
 }
 
@@ -132,7 +138,7 @@ function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: D
   const hopeless = (wish === "syncOn" || wish === "removeKeeper") && waitsFor(sim).length > 0
   if (wish !== undefined && !hopeless) {
     struck.count++
-    return fulfil(sim, operator, wish)
+    return fulfil(sim, operator, wish, lasts)
   }
   const heal = faults[what]?.(sim, () => struck.heals.size) ?? null
   // What cannot happen now, because it has happened already or would take the last copy, gives way
@@ -150,86 +156,11 @@ function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: D
   sim.world.at(lasts, null, once)
 }
 
-function fulfil(sim: Sim, operator: Operator, wish: Wish): void {
-  const { world, ledger } = sim
-  const hosts = [...sim.hosts.keys()]
-  const some = keeperUID(hosts[world.random.below(hosts.length)] ?? "")
-  switch (wish) {
-    case "failover":
-      return operator.change("failover", failover(sim, keeperUID("")))
-    case "failoverTo":
-      return operator.change(`failover to ${some}`, failover(sim, some))
-    case "failKeeper": {
-      sim.troubles.begin(some, "failkeeper", world.now())()
-      return operator.change(`failkeeper ${some}`, failKeeper(some))
-    }
-    case "removeKeeper":
-      return operator.change(`removekeeper ${some}`, removeKeeper(some))
-    case "syncOn":
-      ledger.promise = "sync"
-      return operator.change("synchronousReplication on", update({ synchronousReplication: true }))
-    case "syncOff":
-      ledger.relax()
-      return operator.change(
-        "synchronousReplication off",
-        update({ synchronousReplication: false }),
-      )
-    case "toggleRewind":
-      return operator.change(
-        "usePgrewind",
-        update(({ usePgrewind }) => ({ usePgrewind: usePgrewind !== true })),
-      )
-    case "parameters": {
-      // The second is the keeper's own business and must be ignored.
-      const many = String(150 + world.random.below(100))
-      const typed = [
-        ["max_connections", many],
-        ["port", "1"],
-      ] as const
-      return operator.change(
-        "pgParameters",
-        update((spec) => ({ pgParameters: new Map([...spec.pgParameters, ...typed]) })),
-      )
-    }
-    case "limits": {
-      const limits = { maxStandbys: 1 + world.random.below(8) }
-      const maxStandbysPerSender = 1 + world.random.below(3)
-      return operator.change("limits", update({ ...limits, maxStandbysPerSender }))
-    }
-    case "syncLimits": {
-      const minSynchronousStandbys = world.random.below(2)
-      const maxSynchronousStandbys = 1 + world.random.below(2)
-      if (minSynchronousStandbys === 0) ledger.second = false
-      return operator.change("limits", update({ minSynchronousStandbys, maxSynchronousStandbys }))
-    }
-    case "slots": {
-      const names = world.chance(0.5) ? null : ["backup", "other"].slice(world.random.below(2))
-      return operator.change("slots", update({ additionalMasterReplicationSlots: names }))
-    }
-    case "promote":
-      return operator.change("promote", promote)
-    case "pause": {
-      const whom = world.chance(0.5) ? null : some
-      world.at(world.between(30_000, 55_000), null, () => operator.change("resume", resume(whom)))
-      return operator.change(`pause ${whom ?? ""}`, pause(whom))
-    }
-    case "restart":
-    case "reload":
-      return operator.change(`${wish} ${some}`, wishFor(sim, wish, some))
-    case "reclone":
-      return operator.change(`reclone ${some}`, wishFor(sim, wish, some, world.chance(0.5)))
-    case "init":
-      ledger.forget(systems(sim))
-      return operator.init(sim.shape.spec)
-  }
-}
-
-/** Every system identifier that there is now. */
-const systems = (sim: Sim): readonly string[] =>
-  [...sim.hosts.values()].flatMap(({ disk }) => (disk.data === null ? [] : [disk.data.systemID]))
-
-/** Heals everything, then waits until nothing is missing, and clients are served again. */
-function settle(sim: Sim, struck: Struck, writers: Writers): void {
+/**
+ * Heals everything, then waits until nothing is missing and clients are served again, and for a
+ * while more: what comes to rest stays at rest.
+ */
+function settle(sim: Sim, { unit }: Plan, struck: Struck, writers: Writers): void {
   const { world } = sim
   for (const heal of [...struck.heals]) heal()
   Object.assign(sim.store.weather, calm())
@@ -239,11 +170,12 @@ function settle(sim: Sim, struck: Struck, writers: Writers): void {
   const spec = withDefaults(sim.shape.spec)
   const bound = 240_000 + 8 * toMillis(spec.failInterval) + 2 * toMillis(spec.convergenceTimeout)
   const until = world.now() + bound
+  const glance = Math.min(4_000, unit)
   let quiet = 0
   let heard = writers.acknowledged()
   let missing: readonly string[] = []
   while (world.now() < until && sim.violations.length === 0) {
-    world.run(world.now() + 4_000)
+    world.run(world.now() + glance)
     missing = waitsFor(sim)
     const served = writers.acknowledged() > heard || isStandbyCluster(sim)
     heard = writers.acknowledged()

@@ -17,9 +17,13 @@ import { type Trace, createTrace } from "./trace.ts"
 export interface Machine {
   readonly name: string
   up: boolean
+  /** How many things hold all of it still: nothing can be started on it. */
+  frozen: number
   /** Its clock reads `offset + rate * time`. Rates differ by less than 5 % (protocol). */
   readonly offset: number
   readonly rate: number
+  /** What somebody set its wall clock forward by; nothing may rest on that. */
+  wallStep: number
   readonly processes: Set<Process>
 }
 
@@ -96,7 +100,15 @@ export function createWorld(seed: number): World {
     now: () => time,
     at,
     cancel: (task) => void (task.run = null),
-    machine: (name, offset, rate) => ({ name, up: true, offset, rate, processes: new Set() }),
+    machine: (name, offset, rate) => ({
+      name,
+      up: true,
+      frozen: 0,
+      offset,
+      rate,
+      wallStep: 0,
+      processes: new Set(),
+    }),
     spawn(name, machine) {
       const process: Process = { name, machine, state: "running", held: [], onKill: [] }
       machine.processes.add(process)

@@ -77,8 +77,10 @@ test("a revoked primary is reinstated when its only standby is gone meanwhile", 
   const standby = s.standby()
   s.powerOff(standby)
   s.run(20)
-  const told = s.told()
-  expect(told.filter((line) => !line.includes("db."))).toEqual([
+  // its PostgreSQL waits for the standby to have everything, as long as its lease runs
+  const quiet = ["db.", "guardian.deadline"]
+  const told = s.told().filter((line) => !quiet.some((word) => line.includes(word)))
+  expect(told.filter((line, i) => line !== told[i - 1])).toEqual([
     "s1 primary.failed",
     "s1 primary.deposed",
     "first certificate.issued",

@@ -133,6 +133,7 @@ export function story(setting: Setting = {}): Story {
       ...spec,
     },
     honest: true,
+    signs: true,
     drift: 0,
     oneAccount: false,
     news: 8,

@@ -69,6 +69,7 @@ export async function keeper(name: string, more: Partial<PostgresSettings> = {})
     replication: { name: "repl", method: "md5", password: passwords.replication },
     requestTimeout: seconds(5),
     initialDeadline: seconds(120),
+    store: null,
     clock: realClock,
     log: { event: (each) => events.push(each) },
     ...more,

@@ -3,6 +3,7 @@
  * and passes infos from keeper to keeper.
  */
 import { runKeeper } from "#agent/keeper.ts"
+import { noEndpoint, noPeers } from "#agent/no-peers.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import type { Event } from "#model/events.ts"
 import type { KeeperUID } from "#model/ids.ts"
@@ -50,6 +51,8 @@ export function live(
   const shutdown = new AbortController()
   const ports = {
     store: storeOf(common),
+    peers: noPeers,
+    endpoint: noEndpoint,
     postgres,
     clock: realClock,
     chance: realChance,

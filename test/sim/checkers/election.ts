@@ -71,6 +71,7 @@ function electable(before: ClusterData, db: DB): boolean {
   const keeper = before.keepers.get(db.spec.keeperUID)
   if (keeper === undefined || keeper.status.canBeMaster === false || keeper.status.forceFail)
     return false
+  if (keeper.status.paused !== undefined) return false // an operator keeps it out of everything
   if (!keeper.status.healthy || !db.status.healthy) return false
   if (db.status.currentGeneration !== db.generation) return false
   if (!old.spec.synchronousReplication) return true

@@ -8,6 +8,7 @@ import { isLedByUs } from "#model/cluster.ts"
 import { withDefaults } from "#model/spec.ts"
 import type { Sim } from "../sim.ts"
 import { checkElection } from "./election.ts"
+import { mayAcknowledge } from "./fenced.ts"
 
 export function checkGateOrder(sim: Sim): void {
   const election = checkElection(sim)
@@ -20,7 +21,7 @@ export function checkGateOrder(sim: Sim): void {
       opened(sim, before, after)
     if (from !== "" && to !== "" && from !== to) {
       promotedInOrder(sim, before, after)
-      fenced(sim, before)
+      fenced(sim, before, after)
       election.judge(before, after)
     }
     const closes = before.proxy.spec.masterDbUid !== "" && after.proxy.spec.masterDbUid === ""
@@ -62,10 +63,19 @@ function promotedInOrder(sim: Sim, before: ClusterData, after: ClusterData): voi
     sim.fail("W2", `the gate was opened in the write that promoted ${words}`)
 }
 
-/** No proxy that runs may still send clients to the old primary. */
-function fenced(sim: Sim, before: ClusterData): void {
+/**
+ * Behind the fence that the write names, the old primary acknowledges nothing any more; where
+ * proxies are all there is, none that runs may still send clients to it.
+ */
+function fenced(sim: Sim, before: ClusterData, after: ClusterData): void {
   const old = before.dbs.get(before.cluster.status.master)
   if (old === undefined) return
+  const { fencedBy } = after.cluster.status
+  if (fencedBy !== "" && fencedBy !== "proxies") {
+    const why = mayAcknowledge(sim, old, after)
+    if (why !== null) sim.fail("L3 fenced", `promoted behind ${fencedBy}, and ${why}`)
+    return
+  }
   for (const [name, { process, route }] of sim.relays) {
     if (process.state !== "running" || route.kind !== "forward") continue
     if (route.host === old.status.listenAddress)

@@ -56,7 +56,7 @@ function judge(sim: Sim, host: string): void {
 function forgiven(sim: Sim, ack: Ack): string | null {
   if (ack.strict) return null
   // Without leases nothing fences a primary from clients that go around the gate.
-  if (!ack.throughProxy) return "a direct client"
+  if (!ack.throughProxy && !sim.fenced) return "a direct client"
   return sim.troubles.between(ack.host, ack.at, sim.world.now())
 }
 

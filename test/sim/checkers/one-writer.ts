@@ -1,12 +1,13 @@
 /**
- * P1: at any moment at most one PostgreSQL acknowledges writes of clients that come through
- * proxies.
+ * P1: at any moment at most one PostgreSQL acknowledges writes: of clients that come through
+ * proxies, and with self-fencing on of any client at all.
  *
- * Every acknowledgement that a client heard through a proxy belongs to a writer: a host and a
- * timeline. From a writer's first to its last acknowledgement, by PostgreSQL's own moment, no other
- * writer may acknowledge. Direct clients are not counted: without leases nothing but the gate
- * fences a primary that is cut off.
+ * Every acknowledgement that a client heard belongs to a writer: a host and a timeline. From a
+ * writer's first to its last acknowledgement, by PostgreSQL's own moment, no other writer may
+ * acknowledge. Direct clients are not counted where no lease fences, and not in the milliseconds
+ * after a whole machine stood still (N1).
  */
+import type { Ack } from "../ledger.ts"
 import type { Sim } from "../sim.ts"
 
 interface Reign {
@@ -17,8 +18,9 @@ interface Reign {
 
 export function checkOneWriter(sim: Sim): void {
   const reigns = new Map<string, Reign>()
-  sim.ledger.listeners.push(({ writer, at, throughProxy, systemID }) => {
-    if (!throughProxy) return
+  sim.ledger.listeners.push((ack) => {
+    const { writer, at, systemID } = ack
+    if (!ack.throughProxy && (!sim.fenced || isThawing(sim, ack))) return
     const key = `${systemID}/${writer}`
     const reign = reigns.get(key) ?? { writer, first: at, last: at }
     reign.first = Math.min(reign.first, at)
@@ -35,3 +37,9 @@ export function checkOneWriter(sim: Sim): void {
     }
   })
 }
+
+const thaw = 50
+
+/** The one limit that N1 states: what was inside PostgreSQL already when its machine stopped. */
+const isThawing = (sim: Sim, { host, at, strict }: Ack): boolean =>
+  !strict && at - (sim.thawed.get(host) ?? -Infinity) < thaw

@@ -11,6 +11,7 @@ import {
 } from "#cli/keeper-checks.ts"
 import { keeperCommand } from "#cli/keeper.ts"
 import { parse } from "#cli/parse.ts"
+import { proxyCommand } from "#cli/proxy.ts"
 import { checkStore } from "#cli/store.ts"
 import type { Dialect } from "#cli/flag.ts"
 
@@ -171,6 +172,18 @@ test("checkUid() accepts hyphens as stolon only", () => {
   expect(checkUid("pg-1", "go")).toContain('keeper uid "pg-1" not valid')
   expect(checkUid("", "go")).toBeNull()
   expect(checkUid("Pg", "stolon")).not.toBeNull()
+})
+
+test("holding is a matter of `stolon proxy`; stolon-proxy does not know its flags", () => {
+  const given = (dialect: Dialect) =>
+    parse(proxyCommand, ["--hold-timeout=1m", "--hold-max=5"], {}, dialect)
+  expect(given("stolon")).toMatchObject({
+    kind: "ok",
+    values: { holdTimeout: 60_000, holdMax: 5 },
+  })
+  expect(given("go").kind).not.toBe("ok")
+  const usual = parse(proxyCommand, [], {}, "stolon")
+  expect(usual).toMatchObject({ values: { holdTimeout: 30_000, holdMax: 10_000 } })
 })
 
 test("logSettings() colours on a terminal only, unless told, and never JSON", () => {

@@ -257,7 +257,7 @@ describe("restart, reload and reclone", () => {
     expect(await run(file, ["reclone", "pg1", "--yes"])).toMatchObject({
       exit: 1,
       stderr:
-        "stolon ctl reclone: keeper pg1 has the primary; move it first: stolon ctl failover\n",
+        "stolon ctl reclone: keeper pg1 has the primary; move it first: stolon ctl switchover\n",
     })
     expect((await stored(file)).keepers.get(keeper("pg2"))?.status).not.toHaveProperty("wishes")
     const written = await run(file, ["reclone", "pg2", "--discard-old", "--yes", "--no-wait"])

@@ -179,7 +179,7 @@ describe("stolon ctl", () => {
     expect(await run(["removekeeper", "pg1"], { file })).toMatchObject({
       exit: 1,
       stderr:
-        "stolon ctl removekeeper: keeper pg1 has the primary; move it first: stolon ctl failover\n",
+        "stolon ctl removekeeper: keeper pg1 has the primary; move it first: stolon ctl switchover\n",
     })
   })
 

@@ -83,7 +83,7 @@ describe("screen()", () => {
                 kill -9 11 12 13              its whole node dies: a standby takes over, the node is back after 8 s
                 kill -STOP 11                 its keeper hangs: PostgreSQL is stopped, a standby takes over (kill -CONT 11)
       Look      /opt/stolon ctl status --cluster-name dev
-      Switch    /opt/stolon ctl failover --cluster-name dev
+      Switch    /opt/stolon ctl switchover --cluster-name dev
       Files     /srv/dev
       Ctrl-C stops everything; the same command goes on from there"
     `)

@@ -2,14 +2,8 @@
 import { describe, expect, test } from "bun:test"
 import type { ClusterData } from "#model/cluster.ts"
 import type { Nonce } from "#model/ids.ts"
-import {
-  type Edited,
-  failKeeper,
-  promoteCluster,
-  removeKeeper,
-  requestFailover,
-  signed,
-} from "#ctl/edit.ts"
+import { type Edited, failKeeper, promoteCluster, removeKeeper, signed } from "#ctl/edit.ts"
+import { requestFailover } from "#ctl/request.ts"
 import { document, keeper, threeKeepers } from "./golden.ts"
 
 const nonce = "n1" as Nonce

@@ -70,14 +70,28 @@ describe("see()", () => {
     })
   })
   test("sees a refusal: the request gone, nothing changed", () => {
-    expect(run([threeKeepers(pending), threeKeepers()]).progress).toEqual({ kind: "refused" })
+    expect(run([threeKeepers(pending), threeKeepers()]).progress).toEqual({
+      kind: "refused",
+      why: null,
+    })
+  })
+  test("tells the leader's reason, when the answer is to this request", () => {
+    const answer = (to: string) => ({ answered: { nonce: to, why: "pg2: its keeper is silent" } })
+    expect(run([threeKeepers(pending), threeKeepers(answer("n1"))]).progress).toEqual({
+      kind: "refused",
+      why: "pg2: its keeper is silent",
+    })
+    expect(run([threeKeepers(pending), threeKeepers(answer("n0"))]).progress).toEqual({
+      kind: "refused",
+      why: null,
+    })
   })
   test("sees a reinstatement: deposed before, primary again", () => {
     const views = [threeKeepers({ primaryRevoked: true }), threeKeepers()]
-    expect(run(views).progress).toEqual({ kind: "reinstated" })
+    expect(run(views).progress).toEqual({ kind: "reinstated", why: null })
   })
   test("sees a reinstatement that happened between two looks by its new epoch", () => {
     const views = [threeKeepers(pending), threeKeepers({ primaryEpoch: "e2" })]
-    expect(run(views).progress).toEqual({ kind: "reinstated" })
+    expect(run(views).progress).toEqual({ kind: "reinstated", why: null })
   })
 })

@@ -36,6 +36,7 @@ describe("statusText()", () => {
     expect(statusText(facts("prod", found(threeKeepers())))).toMatchInlineSnapshot(`
 "Cluster prod (c1): normal, asynchronous replication
 Primary: pg1, open to clients through proxies
+Fencing: off, as in Go stolon
 
 Members
   KEEPER  ROLE     STATE    TL  POSITION   LAG      FOLLOWS  ADDRESS         PG
@@ -88,6 +89,7 @@ Waiting for
     expect(statusText(facts("prod", found(gone, infos)))).toMatchInlineSnapshot(`
 "Cluster prod (c1): normal, asynchronous replication
 Primary: none (the one on pg1 is deposed)
+Fencing: off, as in Go stolon
 
 Members
   KEEPER  ROLE             STATE          TL  POSITION   LAG      FOLLOWS  ADDRESS         PG

@@ -246,7 +246,7 @@ describe("recloneRefusal()", () => {
   const why = (it = found(), uid = "pg2"): string | null => recloneRefusal(it, keeper(uid))
   test("lets a standby of a healthy primary be copied afresh", () => expect(why()).toBeNull())
   test("keeps the primary, and whatever may be the last good copy", () => {
-    expect(why(found(), "pg1")).toContain("move it first: stolon ctl failover")
+    expect(why(found(), "pg1")).toContain("move it first: stolon ctl switchover")
     const ill = withDB(threeKeepers(), "db1", {}, { healthy: false })
     expect(why(found(ill))).toContain("may be the last good copy")
     const shut = threeKeepers()

@@ -10,7 +10,16 @@ import { guardOf } from "#keeper/hba.ts"
 import type { TimelineHistory } from "#model/cluster.ts"
 import { type DBUID, type Nonce, dbUID, generation } from "#model/ids.ts"
 import type { Certificate } from "#model/info.ts"
-import type { ConfigFiles, DBState, KeeperState, Local, Mark, Place } from "#model/local.ts"
+import type {
+  ConfigFiles,
+  DBState,
+  FencingMode,
+  KeeperState,
+  Local,
+  Mark,
+  Place,
+  PromiseMade,
+} from "#model/local.ts"
 import type { Step } from "#model/step.ts"
 import { settings, systemID } from "./build.ts"
 
@@ -44,7 +53,11 @@ export interface Machine {
   readonly asides: readonly Dir[]
   readonly certificate: Certificate | null
   readonly handled: readonly Nonce[]
+  readonly fencing: FencingMode | null
+  readonly promise: PromiseMade | null
   readonly server: Running | null
+  /** The last that ran was told to end. */
+  readonly asked: boolean
   readonly binary: number
   /** Of the data directory. */
   readonly major: number
@@ -81,7 +94,10 @@ export const emptyMachine: Machine = {
   asides: [],
   certificate: null,
   handled: [],
+  fencing: null,
+  promise: null,
   server: null,
+  asked: false,
   binary: 15,
   major: 15,
   lost: [],
@@ -140,6 +156,7 @@ export function observe(machine: Machine): Local {
     asides: machine.asides.map((_, i) => `postgres.aside-${i}`),
     files: data?.files ?? null,
     postmaster: server !== null,
+    asked: server === null && machine.asked,
     server: serverOf(machine),
     binary: { Maj: machine.binary, Min: 1 },
     unfit: [],
@@ -149,6 +166,8 @@ export function observe(machine: Machine): Local {
     unwritable: null,
     certificate: machine.certificate,
     handled: machine.handled,
+    fencing: machine.fencing,
+    promise: machine.promise,
   }
 }
 
@@ -222,6 +241,8 @@ function applied(m: Machine, step: Step): Machine {
       return { ...m, certificate: step.certificate }
     case "save-handled":
       return { ...m, handled: step.handled }
+    case "save-fencing":
+      return { ...m, fencing: step.mode }
     case "stop":
       return stopped(m, true)
     case "discard-side":
@@ -281,6 +302,7 @@ type FileStep =
   | "unmark"
   | "certify"
   | "save-handled"
+  | "save-fencing"
   | "stop"
   | "discard-side"
   | "discard-data"
@@ -355,6 +377,12 @@ function appliedToServer(m: Machine, step: Exclude<Step, { kind: FileStep }>): M
         server: { ...before, conf, hba: data.files?.hba ?? "", restartNeeded: changed },
       }
     }
+    case "checkpoint":
+      must(running(m).ready, "not ready")
+      return m
+    case "detach":
+      must(!running(m).conf.has("primary_conninfo"), "it may follow again at any moment")
+      return m
     case "create-slot":
       return { ...m, data: { ...data, slots: [...data.slots, step.name] } }
     case "drop-slot":

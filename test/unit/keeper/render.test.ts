@@ -10,17 +10,12 @@ import { formatConf, parseConf } from "#keeper/conf.ts"
 import { formatConninfo, parseConninfo } from "#keeper/conninfo.ts"
 import { type Desired, type Run, desire } from "#keeper/desire.ts"
 import { formatHba, guardOf } from "#keeper/hba.ts"
-import {
-  type Scene,
-  ignoredParameters,
-  render,
-  renderTemporary,
-  reportedParameters,
-} from "#keeper/render.ts"
+import { type Scene, ignoredParameters, render, renderTemporary } from "#keeper/render.ts"
+import { reportedParameters } from "#keeper/reported.ts"
 import { revisionOf } from "#keeper/revision.ts"
 import type { Settings } from "#keeper/settings.ts"
 import { type DB } from "#model/cluster.ts"
-import { dbUID, keeperUID } from "#model/ids.ts"
+import { dbUID, epoch, keeperUID } from "#model/ids.ts"
 import type { Spec } from "#model/spec.ts"
 import { boot, db, followsOther, me, other, settings, view } from "./build.ts"
 import { type Machine, dir, emptyMachine, observe } from "./model.ts"
@@ -453,4 +448,25 @@ test("the temporary configuration includes the instance's own, listens nowhere a
 test("revisionOf() tells contents apart, wherever their border is", () => {
   expect(revisionOf("ab", "c")).not.toBe(revisionOf("a", "bc"))
   expect(revisionOf("ab", "c")).toBe(revisionOf("ab", "c"))
+})
+
+test("render() never answers with what it made for another role, address or server", () => {
+  const own = db("a1", followsOther)
+  const standby = scene({ db: own, dbs: [other()] })
+  const { want, local, settings: told } = standby
+  const { role } = want
+  if (role.kind !== "internal") throw new Error(`a standby was expected, not ${role.kind}`)
+  const conf = (changed: Scene): string => render(changed, "none", "standby").files.conf
+  const moved = { ...role.followed, status: { ...role.followed.status, port: "7777" } }
+  const scenes: readonly Scene[] = [
+    standby,
+    { ...standby, want: { ...want, role: { ...role, letGo: epoch("e1") } } },
+    { ...standby, want: { ...want, role: { ...role, followed: moved } } },
+    { ...standby, settings: { ...told, port: "7778" } },
+    { ...standby, settings: { ...told, replication: { ...told.replication, name: "another" } } },
+    { ...standby, local: { ...local, diskBytes: 2 ** 34 } },
+  ]
+  const first = scenes.map(conf)
+  expect(new Set(first).size).toBe(scenes.length)
+  expect(scenes.map(conf)).toEqual(first)
 })

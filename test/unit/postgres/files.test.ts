@@ -275,6 +275,7 @@ const noSettings: PostgresSettings = {
   replication: account,
   requestTimeout: millis(1_000),
   initialDeadline: millis(1_000),
+  store: null,
   clock: realClock,
   log: { event: () => {} },
 }

@@ -113,7 +113,7 @@ test("runProxy() opens again after the timeout, by a view read after it was hear
   await w.end()
 })
 
-test("runProxy() with --stop-listening=false keeps the listener, and a publish that hung re-opens nothing (D-14)", async () => {
+test("D-14 runProxy() with --stop-listening=false keeps the listener, and a publish that hung re-opens nothing", async () => {
   const w = world({ stopListening: false })
   await w.advance(0)
   w.journal()
@@ -130,7 +130,7 @@ test("runProxy() with --stop-listening=false keeps the listener, and a publish t
   await w.end()
 })
 
-test("runProxy() neither publishes nor opens by a view that a suspended machine read long ago (D-14)", async () => {
+test("D-14 runProxy() neither publishes nor opens by a view that a suspended machine read long ago", async () => {
   const w = world({ first: reading({ master: "", generation: 2 }) })
   await w.advance(0)
   expect(w.journal()).toEqual(["publish 2 15s ttl 30s", "listen"])
@@ -292,7 +292,11 @@ test("runProxy() publishes a new infoUID, its capability and its address", async
     withdraw: async () => {},
     watch: (_what, _changed, signal) => idle(signal),
   }
-  const relay: Partial<Relay> = { listening: true, apply: async () => {}, unlisten: async () => {} }
+  const relay: Partial<Relay> = {
+    listening: true,
+    apply: async () => "done",
+    unlisten: async () => {},
+  }
   const clock: Clock = {
     now: () => at(5),
     sleep: (_ms: Millis, signal) => idle(signal),
@@ -322,7 +326,7 @@ test("runProxy() publishes a new infoUID, its capability and its address", async
         UID: "00000000",
         Generation: 3,
         ProxyTimeout: millis(15_000_000_000),
-        capabilities: ["bounded-view"],
+        capabilities: ["bounded-view", "switchover"],
         listenAddress: "h:1",
       },
     },

@@ -32,7 +32,7 @@ const publish = (of = 3, required = true): Act => ({
   info: { generation: generation(of), timeout: millis(15_000), ttl: millis(30_000) },
   required,
 })
-const good = { checkInterval: 5_000, timeout: 15_000, goodAt: 1_000, trouble: null }
+const good = { checkInterval: 5_000, timeout: 15_000, goodAt: 1_000, witness: null, trouble: null }
 
 test("decide() publishes before it opens, and listens in between (X2, X9, X10)", () => {
   expect(decide(snapshot({ listening: false }), memory, at(1_010)) as unknown).toEqual({
@@ -160,6 +160,61 @@ test("decide() reports a malformed document or a silent store once and leaves cl
   }
 })
 
+const hold = { master: "", generation: 4, phase: "hold" } as const
+const drain: Act = {
+  kind: "drain",
+  bound: millis(5_000),
+  why: "a switchover holds the clients",
+}
+
+test("S2 decide() drains in a hold and says the generation before until that is done", () => {
+  const look = snapshot({ view: found(hold), destination: here })
+  expect(decide(look, memory, at(1_010)).output.acts).toEqual([drain, publish(3)])
+  const during = decide({ ...look, draining: true }, memory, at(1_010))
+  expect(during.output.acts).toEqual([publish(3)])
+  expect(during.memory.goodAt).toBe(millis(1_000))
+  const done = decide({ ...look, destination: null }, memory, at(1_010))
+  expect(done.output.acts).toEqual([publish(4, false)])
+})
+
+test("S2 decide() cuts in a hold when it leads elsewhere, was never heard, or is given no time", () => {
+  const why = "no primary is set"
+  const held = { kind: "cut", why: drain.why } as const
+  const look = snapshot({ view: found(hold), destination: elsewhere })
+  expect(decide(look, memory, at(1_010)).output.acts).toEqual([held, publish(4, false)])
+  const unheard = snapshot({ view: found(hold), destination: here, told: null })
+  expect(decide(unheard, memory, at(1_010)).output.acts).toEqual([held, publish(4, false)])
+  const hurried = snapshot({ view: found({ ...hold, drain: 0 }), destination: here })
+  expect(decide(hurried, memory, at(1_010)).output.acts).toEqual([
+    { kind: "cut", why },
+    publish(4, false),
+  ])
+})
+
+test("S2 decide() overtakes a drain by the cut when the primary is revoked, whatever phase is named", () => {
+  for (const phase of ["hold", "stop", "promote"] as const) {
+    const bend = { ...hold, phase, revoked: phase !== "promote", generation: 5 }
+    const look = snapshot({ view: found(bend), destination: here, draining: true })
+    expect(decide(look, memory, at(1_010)).output.acts).toEqual([
+      { kind: "cut", why: "no primary is set" },
+      publish(5, false),
+    ])
+  }
+})
+
+test("S2 decide() leads on to where it drains when the gate opens to it again, and elsewhere after a cut", () => {
+  const look = snapshot({ view: found({ generation: 5 }), destination: here, draining: true })
+  expect(decide(look, memory, at(1_010)).output.acts).toEqual([
+    publish(5),
+    { kind: "forward", to: here },
+  ])
+  expect(decide({ ...look, destination: elsewhere }, memory, at(1_010)).output.acts).toEqual([
+    { kind: "cut", why: "another destination" },
+    publish(5),
+    { kind: "forward", to: here },
+  ])
+})
+
 test("decide() announces the longer timeout while one replaces the other (X5)", () => {
   const shorter = decide(
     snapshot({ view: found({ spec: timing(1_000, 3_000) }) }),
@@ -185,7 +240,7 @@ test("decide() announces the longer timeout while one replaces the other (X5)", 
   })
 })
 
-test("decide() does nothing on a view that is as old as proxyTimeout (D-14)", () => {
+test("D-14 decide() does nothing on a view that is as old as proxyTimeout", () => {
   const look = snapshot({ destination: null, listening: false })
   expect(isStale(look.readAt, memory, at(15_999))).toBe(false)
   expect(decide(look, memory, at(16_000))).toEqual({
@@ -203,7 +258,7 @@ test("decide() never spins on a zero check interval", () => {
 })
 
 test("expire() cuts and closes the listener exactly proxyTimeout after the last good read", () => {
-  const state = { destination: here, listening: true }
+  const state = { destination: here, listening: true, word: null }
   expect(expire(state, { ...memory, goodAt: millis(1_000) }, at(15_999), true)).toBe(null)
   const why = "no good check for proxyTimeout"
   expect(expire(state, { ...memory, goodAt: millis(1_000) }, at(16_000), true)).toEqual({
@@ -211,7 +266,7 @@ test("expire() cuts and closes the listener exactly proxyTimeout after the last 
     events: [event("proxy.timeout", { timeout: 15_000 })],
   })
   expect(expire(state, memory, at(16_000), false)?.output.acts).toEqual([{ kind: "cut", why }])
-  expect(expire({ destination: null, listening: true }, memory, at(16_000), false)).toBe(null)
+  expect(expire({ ...state, destination: null }, memory, at(16_000), false)).toBe(null)
 })
 
 test("lapsed() is true from the announced timeout after the start of the last publish", () => {

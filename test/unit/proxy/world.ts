@@ -5,13 +5,17 @@
 import { expect } from "bun:test"
 
 import { type ProxyPorts, runProxy } from "#agent/proxy.ts"
-import { keeperUID } from "#model/ids.ts"
+import { millis } from "#base/brand.ts"
+import { decodeJson } from "#model/codec.ts"
 import type { Event } from "#model/events.ts"
+import { epoch, keeperUID } from "#model/ids.ts"
+import { type Infos, KeeperInfo } from "#model/info.ts"
 import type { Clock } from "#port/clock.ts"
-import type { Relay } from "#port/relay.ts"
-import type { Reading, Store, Version } from "#port/store.ts"
+import type { LeaseAnswer } from "#port/peer.ts"
+import type { Applied, Relay } from "#port/relay.ts"
+import { type Reading, type Store, StoreError, type Version } from "#port/store.ts"
 
-import { at, self, view } from "./builder.ts"
+import { at, keeper, primary, self, view } from "./builder.ts"
 
 export const settle = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
@@ -64,25 +68,54 @@ export const reading = (...bend: Parameters<typeof view>): Reading => ({
   version: "1" as Version, // opaque to proxies
 })
 
+/** A keeper's answer about the primary of `view({ epoch: "e1" })`. */
+export const lease = (
+  remaining: number,
+  bend: Partial<NonNullable<LeaseAnswer["lease"]>> = {},
+): LeaseAnswer => ({
+  cluster: view().cluster.uid,
+  keeper,
+  lease: { db: primary, epoch: epoch("e1"), remaining: millis(remaining), ...bend },
+})
+
+/** What the store lists: the primary's keeper, with an endpoint. */
+const listed = (peerAddress: string): Infos => ({
+  keepers: new Map([[keeper, { ...decodeJson(KeeperInfo, {}), uid: keeper, peerAddress }]]),
+  sentinels: new Map(),
+  proxies: new Map(),
+  broken: [],
+})
+
 const silence = (): void => {}
 const foreign = (): Promise<never> => Promise.reject(new Error("not a proxy's business"))
 
 /** A world whose answers the test may change or hold back at any time. */
 export function world(
-  options: { readonly stopListening?: boolean; readonly first?: Reading } = {},
+  options: { readonly stopListening?: boolean; readonly first?: Reading | StoreError } = {},
 ) {
   const journal: string[] = []
   const events: Event[] = []
   const hand = handClock()
   const stop = new AbortController()
   const answers = {
-    read: async (_signal: AbortSignal): Promise<Reading> => options.first ?? reading(),
+    read: async (_signal: AbortSignal): Promise<Reading> => {
+      const { first = reading() } = options
+      if (first instanceof StoreError) throw first
+      return first
+    },
     publish: async (_signal: AbortSignal): Promise<void> => {},
     apply: async (): Promise<void> => {},
+    /** How the drain that was begun ends. */
+    drain: async (): Promise<Applied> => "done",
     listen: async (): Promise<void> => {},
+    lease: async (): Promise<LeaseAnswer> => Promise.reject(new Error("no answer")),
+    peerAddress: "10.0.0.11:7001",
   }
+  /** Addresses that were read, and questions that were asked. */
+  const words: string[] = []
   let ring = silence
   let listening = false
+  let overtaken = Promise.withResolvers<Applied>()
   const store: Store = {
     read: (signal) => answers.read(signal),
     async publish(what, ttl, signal) {
@@ -101,7 +134,10 @@ export function world(
       await new Promise((resolve) => signal.addEventListener("abort", resolve))
     },
     write: foreign,
-    infos: foreign,
+    async infos() {
+      words.push("read")
+      return listed(answers.peerAddress)
+    },
     leader: foreign,
     unseat: foreign,
     campaign: foreign,
@@ -121,9 +157,16 @@ export function world(
       return listening
     },
     async apply(route) {
+      overtaken.resolve("overtaken")
+      overtaken = Promise.withResolvers()
+      if (route.kind === "wait" && route.drain !== null) {
+        journal.push(`drain ${route.drain}`)
+        return Promise.race([answers.drain(), overtaken.promise])
+      }
       const name = route.kind === "wait" ? "cut" : `forward ${route.host}:${route.port}`
       await answers.apply()
       journal.push(name)
+      return "done"
     },
     stats: () => {
       throw new Error("not an agent's business")
@@ -133,6 +176,12 @@ export function world(
   const ports: ProxyPorts = {
     store,
     relay,
+    peers: {
+      lease(address) {
+        words.push(`ask ${address}`)
+        return answers.lease()
+      },
+    },
     clock: hand.clock,
     chance: { seed: () => 1, uid: () => self, uuid: () => keeperUID("unused") },
     log: { event: (one) => void events.push(one) },
@@ -148,6 +197,8 @@ export function world(
     advance: hand.advance,
     jump: hand.jump,
     ring: () => ring(),
+    /** What was done for the keeper's word since the last look. */
+    words: (): string[] => words.splice(0),
     /** What was done since the last look. */
     journal: (): string[] => journal.splice(0),
     async end(): Promise<string[]> {

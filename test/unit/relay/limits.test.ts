@@ -5,9 +5,7 @@ import { readFileSync } from "node:fs"
 import { millis } from "#base/brand.ts"
 import { relay } from "#relay/relay.ts"
 
-import { connect, destination, hex, local, over, send, text, until } from "./world.ts"
-
-const to = (port: number) => ({ kind: "forward", host: local, port }) as const
+import { connect, destination, hex, local, over, send, text, to, until } from "./world.ts"
 
 test("relay() neither ends nor spins when descriptors run out, and serves again when there are some", async () => {
   using server = destination()

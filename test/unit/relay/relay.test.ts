@@ -19,10 +19,9 @@ import {
   send,
   synSent,
   text,
+  to,
   until,
 } from "./world.ts"
-
-const to = (port: number) => ({ kind: "forward", host: local, port }) as const
 
 test("relay() forwards both ways and counts what it did", async () => {
   await using proxy = await openRelay()

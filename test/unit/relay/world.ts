@@ -30,18 +30,29 @@ export const synSent = (port: number): number =>
     .filter(([, , remote, state]) => state === "02" && remote?.endsWith(hex(port))).length
 export const hex = (port: number): string => `:${port.toString(16).toUpperCase().padStart(4, "0")}`
 
-export const openRelay = async (dialTimeout = 5_000, linger = 30_000): Promise<TcpRelay> => {
+export const openRelay = async (dialTimeout = 5_000, linger = 30_000): Promise<TcpRelay> =>
+  opened(0, 0, dialTimeout, linger)
+
+/** A relay that lets clients wait. */
+export const holdingRelay = async (timeout = 30_000, max = 100): Promise<TcpRelay> =>
+  opened(timeout, max, 5_000, 30_000)
+
+async function opened(timeout: number, max: number, dial: number, linger: number) {
   const options = {
     host: local,
     port: 0,
-    dialTimeout: millis(dialTimeout),
+    dialTimeout: millis(dial),
     keepalive: { idle: 0, interval: 0, count: 0 },
-    hold: { timeout: millis(0), max: 0 },
+    hold: { timeout: millis(timeout), max },
   }
-  const opened = relay(options, millis(linger))
-  await opened.listen()
-  return opened
+  const it = relay(options, { linger: millis(linger) })
+  await it.listen()
+  return it
 }
+
+export const to = (port: number) => ({ kind: "forward", host: local, port }) as const
+export const fence = { kind: "wait", drain: null } as const
+export const drainFor = (bound: number) => ({ kind: "wait", drain: millis(bound) }) as const
 
 /** One end of a connection that remembers what came. */
 export interface End {

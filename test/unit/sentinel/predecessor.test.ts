@@ -67,7 +67,7 @@ describe("the predecessor", () => {
     expect(w.primary()).toBe("k2")
   })
   test("is forgotten in the write that gives its successor names", () => {
-    const w = syncPair()
+    const w = syncPair().status({ fencedBy: "proxies" })
     w.proxy("p2").proxies.get("p2")!.acknowledges = false // the gate stays closed
     expect(predecessor(w)).not.toBe("")
     w.keeper("k3").set("k2", { inRecovery: false })

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test"
 import { duration } from "#base/duration.ts"
 import type { KeeperUID } from "#model/ids.ts"
 import { emptyMemory } from "#sentinel/memory.ts"
-import { type World, certify, cluster, world } from "./world.ts"
+import { type World, certify, cluster, fenced, ms, world } from "./world.ts"
 
 const three = (): World => world().keeper("k1", "k2", "k3").proxy("p1").settled()
 const codes = (w: World): string[] => w.events.map((e) => e.code)
@@ -166,5 +166,27 @@ describe("who has been dead for long", () => {
     w.set("k2", { alive: false }).ticks(60)
     w.set("k1", { alive: false }).ticks(60)
     expect([w.uid("k1"), w.uid("k2")]).toEqual([k1, k2])
+  })
+})
+
+describe("nothing polls", () => {
+  test("D-56 a leader is woken when failInterval, and later the lease, has run out", () => {
+    const w = world().keeper("k1", "k2").proxy("p1").settled()
+    w.set("k1", { says: fenced(8_000) }).tick(100)
+    const last = w.mono
+    w.set("k1", { mute: true }).tick(500)
+    expect(w.last?.wake).toBe(ms(last + 3_001))
+    w.ticks(2, 1_251)
+    expect(w.revoked()).toBe(true)
+    w.ticks(3, 800)
+    expect(w.last?.wake).toBe(ms(last + 8_401))
+  })
+  test("D-56 a leader asks for the words that it waits for, until they have come", () => {
+    const w = world().keeper("k1", "k2", "k3").proxy("p1").settled()
+    w.forceFail("k1").tick(20)
+    w.set("k1", { postgres: false, certificate: certify(w, "k1") }).tick(20)
+    expect(w.last?.awaited).toEqual(["k2", "k3"] as never)
+    w.ticks(3, 20)
+    expect(w.last?.awaited).toEqual([])
   })
 })

@@ -23,6 +23,7 @@ import type {
   KeeperUID,
   Nonce,
   ProxyUID,
+  SentinelUID,
 } from "#model/ids.ts"
 import {
   type Certificate,
@@ -30,11 +31,12 @@ import {
   type PostgresState,
   PostgresState as PostgresStateKind,
   ProxyInfo,
+  SentinelInfo,
   capabilities,
 } from "#model/info.ts"
 import { type Spec, emptySpec } from "#model/spec.ts"
 import { duration } from "#base/duration.ts"
-import { decide } from "#sentinel/decide.ts"
+import { type Decision, decide } from "#sentinel/decide.ts"
 import { type Memory, type Snapshot, emptyMemory, watch } from "#sentinel/memory.ts"
 import { brokenRules } from "#sentinel/invariants.ts"
 
@@ -80,6 +82,10 @@ interface Machine {
   walSegmentSize: number
   /** Wishes that it says it has fulfilled. */
   handled: Nonce[]
+  /** What it is able to do besides the first rules, and says besides the rest. */
+  able: string[]
+  says: Partial<KeeperInfo>
+  reports: Partial<PostgresState>
 }
 
 export class World {
@@ -102,7 +108,10 @@ export class World {
       said?: ProxyInfo
     }
   >()
+  readonly sentinels = new Map<string, { mute: boolean; says: Partial<SentinelInfo> }>()
   readonly events: Event[] = []
+  /** The last decision, with what it waits for. */
+  last: Decision | null = null
   /** The document is wrong on purpose; `broken` says what the last round found. */
   mayBreak = false
   broken: readonly string[] = []
@@ -139,6 +148,9 @@ export class World {
         olderWalFile: "",
         walSegmentSize: 0,
         handled: [],
+        able: [],
+        says: {},
+        reports: {},
       })
     return this
   }
@@ -155,6 +167,15 @@ export class World {
   set(uid: string, change: Partial<Machine>): this {
     Object.assign(this.machine(uid), change)
     return this
+  }
+  /** Sentinels that publish, the leader among them. */
+  sentinel(...names: string[]): this {
+    for (const name of names) this.sentinels.set(name, { mute: false, says: {} })
+    return this
+  }
+  /** What the view says beyond the names that Go knows. */
+  get state(): ClusterData["cluster"]["status"] {
+    return this.data.cluster.status
   }
   spec(change: Partial<Spec>): this {
     this.data = {
@@ -221,6 +242,7 @@ export class World {
       return []
     }
     this.broken = []
+    this.last = decision
     if (!commits) return []
     if (decision.output.kind === "write") {
       expect(brokenRules(before, decision.output.data)).toEqual([])
@@ -258,7 +280,8 @@ export class World {
   }
 
   private wall = (): Time => new Date(this.mono + this.skew).toISOString() as Time
-  private infos(): Snapshot["infos"] {
+  /** What everybody publishes now. */
+  infos(): Snapshot["infos"] {
     const keepers = new Map<KeeperUID, KeeperInfo>()
     for (const [uid, machine] of this.machines) {
       if (!machine.alive) continue
@@ -285,7 +308,24 @@ export class World {
       }
       proxies.set(uid as ProxyUID, proxy.said)
     }
-    return { keepers, proxies, sentinels: new Map(), broken: [] }
+    return { keepers, proxies, sentinels: this.sentinelInfos(), broken: [] }
+  }
+  /** The infoUID of a keeper's last word. */
+  wordOf = (uid: string): InfoUID => {
+    const info = this.published.get(uid as KeeperUID)
+    if (info === undefined) throw new Error(`keeper ${uid} has said nothing`)
+    return info.infoUID
+  }
+  private readonly spoken = new Map<SentinelUID, SentinelInfo>()
+  private sentinelInfos(): ReadonlyMap<SentinelUID, SentinelInfo> {
+    for (const [name, { mute, says }] of this.sentinels) {
+      const uid = name as SentinelUID
+      const last = this.spoken.get(uid)
+      if (mute && last !== undefined) continue
+      const infoUID = `${this.serial++}` as InfoUID
+      this.spoken.set(uid, { ...decodeJson(SentinelInfo, {}), UID: uid, infoUID, ...says })
+    }
+    return new Map([...this.spoken].filter(([uid]) => this.sentinels.has(uid)))
   }
   private keeperInfo(uid: string, machine: Machine): KeeperInfo {
     const state =
@@ -299,9 +339,10 @@ export class World {
       canBeMaster: machine.canBeMaster,
       canBeSynchronousReplica: machine.canSync,
       capabilities: machine.obeys
-        ? [capabilities.certificate, capabilities.obeysMaster, capabilities.wishes]
+        ? [capabilities.certificate, capabilities.obeysMaster, capabilities.wishes, ...machine.able]
         : [],
       handled: machine.handled,
+      ...machine.says,
       ...(state === undefined ? {} : { postgresState: state }),
       ...(machine.certificate === null ? {} : { certificate: machine.certificate }),
     }
@@ -327,6 +368,7 @@ export class World {
       pgParameters: machine.parameters,
       olderWalFile: machine.olderWalFile,
       walSegmentSize: machine.walSegmentSize,
+      ...machine.reports,
     }
   }
 }
@@ -368,6 +410,11 @@ export const certify = (w: World, keeper: string): Certificate => ({
   dbuid: w.uid(keeper),
   finalLSN: lsn(w.machine(keeper).position),
   reason: "revoked",
+})
+
+/** It claims a lease, as a keeper of ours that fences itself. */
+export const fenced = (lease: number): Partial<KeeperInfo> => ({
+  fencing: { lease: duration(lease) },
 })
 
 export const world = (spec: Partial<Spec> = {}): World => new World(spec)

@@ -8,6 +8,8 @@ switch (name) {
     process.exit(await (await import("#cmd/launch.ts")).main(rest))
   case "guardian":
     process.exit(await (await import("#cmd/guardian.ts")).main(rest))
+  case "herald":
+    process.exit(await (await import("#cmd/herald.ts")).main())
   case "run": {
     // A keeper in the middle of a long command.
     const { run } = await import("#system/command.ts")

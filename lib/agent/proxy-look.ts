@@ -1,0 +1,22 @@
+/**
+ * One read of the view as the proxy's brain wants it. Store trouble is a finding, not an exception:
+ * the brain knows what each kind means.
+ */
+import { type Store, StoreError } from "#port/store.ts"
+import type { View } from "#proxy/brain.ts"
+
+export async function look(store: Store, signal: AbortSignal): Promise<View> {
+  try {
+    const reading = await store.read(signal)
+    return reading.kind === "absent" ? reading : { kind: "found", data: reading.data }
+  } catch (error) {
+    const why = message(error)
+    if (signal.aborted) return { kind: "unreachable", why } // the caller drops it
+    if (!(error instanceof StoreError)) throw error
+    if (error.code === "format") return { kind: "unsupported", why }
+    return error.code === "malformed" ? { kind: "malformed", why } : { kind: "unreachable", why }
+  }
+}
+
+export const message = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error)

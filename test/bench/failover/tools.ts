@@ -1,0 +1,36 @@
+/**
+ * Small things that several files of the bench need. Nothing here knows a system.
+ */
+import { setTimeout as pause } from "node:timers/promises"
+import { byNumber } from "#base/order.ts"
+
+/** A bench measures time, so here, unlike in tests, it may also pass. */
+export const sleep = (ms: number): Promise<void> => pause(ms)
+
+export function at<T>(items: readonly T[], i: number): T {
+  const item = items[i]
+  if (item === undefined) throw new Error(`there is no number ${i} of ${items.length}`)
+  return item
+}
+
+/** Runs a command to its end; throws with what it printed when it fails. */
+export async function output(
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  const child = Bun.spawn([...command], { stdio: ["ignore", "pipe", "pipe"], env, cwd: "/tmp" })
+  const [out, err, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ])
+  if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}: ${out}${err}`)
+  return out
+}
+
+export function median(numbers: readonly number[]): number {
+  const sorted = numbers.toSorted(byNumber)
+  const middle = Math.floor(sorted.length / 2)
+  const upper = sorted[middle] ?? 0
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2
+}

@@ -1,0 +1,43 @@
+/**
+ * O3: who is elected is in the view's electable set, and in the one that the old primary knows: it
+ * may have prolonged its lease by the promises of all others. D4: an office is taken only from a
+ * sentinel that has ended.
+ */
+import type { ClusterData, Electable } from "#model/cluster.ts"
+import type { Sim } from "../sim.ts"
+
+export function checkElectable(sim: Sim): void {
+  const told = new Map<string, Electable | undefined>()
+  const { listeners } = sim.store.core
+  listeners.published.push((what) => {
+    if (what.kind === "keeper") told.set(what.info.uid, what.info.electable)
+  })
+  listeners.written.push((before, after) => {
+    if (before === null || before.cluster.uid !== after.cluster.uid) return
+    const from = before.cluster.status.master
+    const to = after.cluster.status.master
+    if (from === "" || to === "" || from === to) return
+    const why = outside(before, after, told.get(before.dbs.get(from)?.spec.keeperUID ?? ""))
+    if (why !== null) sim.fail("O3 electable", why)
+  })
+  listeners.unseated.push((uid) => {
+    const state = sim.sentinels.get(uid)?.state
+    if (state !== undefined && state !== "dead")
+      sim.fail("D4 unseated", `${uid} lost its office and is ${state}`)
+  })
+}
+
+function outside(
+  before: ClusterData,
+  after: ClusterData,
+  told: Electable | undefined,
+): string | null {
+  const { electable } = before.cluster.status
+  const { master } = after.cluster.status
+  const { keeperUID = "" } = after.dbs.get(master)?.spec ?? {}
+  if (electable === undefined && told === undefined) return null
+  if (electable !== undefined && !electable.dbs.includes(master))
+    return `${keeperUID} was elected and is not in the electable set`
+  const known = told === undefined || told.word === electable?.word || told.dbs.includes(master)
+  return known ? null : `${keeperUID} was elected, whom the primary would not ask for a promise`
+}
