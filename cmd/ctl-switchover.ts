@@ -18,6 +18,7 @@ import {
   see,
   spanLine,
   switchoverJson,
+  waitingLine,
 } from "#ctl/switchover.ts"
 import { foresee } from "#sentinel/foresee.ts"
 import { realClock } from "#system/clock.ts"
@@ -69,7 +70,10 @@ async function foretell(found: Known, target: KeeperUID | null, json: boolean): 
   }
   if (why !== null || forecast.kind === "refused")
     throw new Failure(`it would be refused: ${why}; see: stolon ctl explain`)
-  await print(`${forecast.keeper} would become the primary instead of ${forecast.instead}\n`)
+  const first = forecast.named ? ", after a while as a synchronous standby" : ""
+  await print(
+    `${forecast.keeper} would become the primary instead of ${forecast.instead}${first}\n`,
+  )
   return 0
 }
 
@@ -87,6 +91,7 @@ async function watchIt<F extends Flags>(
 ): Promise<number> {
   let watch: Watch = newWatch(nonce, before, realClock.now().mono)
   let waitsFor = ""
+  let told = ""
   const progress = await attend(
     it,
     timeout,
@@ -98,7 +103,10 @@ async function watchIt<F extends Flags>(
       const lines = seen.ended === null || json ? [] : [spanLine(seen.ended)]
       if (seen.progress.kind !== "waiting")
         return { lines, end: { kind: "done", value: seen.progress } }
-      waitsFor = seen.progress.why === null ? "" : `, given up (${seen.progress.why})`
+      const { why, on } = seen.progress
+      if (on !== "" && on !== told && !json) lines.push(waitingLine(on))
+      told = on
+      waitsFor = why === null ? on && `, which waits (${on})` : `, given up (${why})`
       return { lines, end: null }
     },
     (how) =>

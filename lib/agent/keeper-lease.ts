@@ -224,16 +224,20 @@ async function tell(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
   }
 }
 
-/** What the guardian says if nobody else can, where it serves anybody. */
+/**
+ * What the guardian says if nobody else can, where it serves anybody. The epoch is named always:
+ * what was certified before, when somebody could still take over, is over for good.
+ */
 function testament(keeper: Keeper): Testament | null {
-  const { lease, view, seen } = keeper
-  const data = view?.data ?? null
-  const db = lease === null ? undefined : data?.dbs.get(lease.db)
-  if (lease === null || lease.epoch === "" || data === null || db === undefined) return null
-  if (data.cluster.status.primaryEpoch !== lease.epoch || !hasHeirs(data, db)) return null
+  const { lease, promises, seen } = keeper
+  if (lease === null || lease.epoch === "") return null
   const info = infoOf(keeper, seen?.local ?? null)
   if (info === null) return null
-  return { epoch: lease.epoch, db: lease.db, info, ttl: ttlOf(keeper) }
+  const data = promises.newest?.data ?? null
+  const db = data?.dbs.get(lease.db)
+  const present = data?.cluster.status.primaryEpoch === lease.epoch
+  const certify = data !== null && db !== undefined && present && hasHeirs(data, db)
+  return { epoch: lease.epoch, db: lease.db, certify, info, ttl: ttlOf(keeper) }
 }
 
 /**

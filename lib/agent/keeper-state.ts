@@ -75,8 +75,8 @@ export interface Posting {
 
 /** What is known for promises. Written by `keeper-promise.ts` and `keeper-vows.ts`. */
 export interface Promises {
-  /** The newest view that was read, by whomever, and the start of that read. */
-  newest: { readonly data: ClusterData | null; readonly readAt: Millis } | null
+  /** The newest view that was read, by whomever, and when it was. */
+  newest: { readonly data: ClusterData | null; readonly notedAt: Millis } | null
   /** The start of the last renewal that succeeded. */
   renewed: Millis | null
   /** When promises were last asked for. */

@@ -25,11 +25,15 @@ export const asker = (keeper: Keeper): Asker => ({
   certificate: keeper.local?.certificate ?? null,
 })
 
-/** After a view was read, by whomever: what it says about electing counts from now (O3). */
+/**
+ * After a view was read, by whomever: what it says about electing counts from now (O3). Of two
+ * reads that overlap nobody knows which saw the newer view, and a set that was published must not
+ * be forgotten for an older one: only a read counts that began after the last that counted ended.
+ */
 export function noteView(keeper: Keeper, data: ClusterData | null, readAt: Millis): void {
-  const { promises } = keeper
-  if (promises.newest !== null && readAt < promises.newest.readAt) return
-  promises.newest = { data, readAt }
+  const { promises, ports } = keeper
+  if (promises.newest !== null && readAt < promises.newest.notedAt) return
+  promises.newest = { data, notedAt: ports.clock.now().mono }
   keeper.electable = electableOf(data, asker(keeper))
 }
 

@@ -101,7 +101,12 @@ export const safetyValue = (safety: Safety): Json => ({
 export const switchoverValue = (switchover: Switchover | null): Json =>
   switchover === null
     ? null
-    : { request: switchover.nonce, keeper: switchover.keeper, phase: switchover.phase || "asked" }
+    : {
+        request: switchover.nonce,
+        keeper: switchover.keeper,
+        phase: switchover.phase || "asked",
+        waiting: switchover.waiting ?? null,
+      }
 
 const answeredValue = (answered: Answered | null): Json =>
   answered === null ? null : { request: answered.nonce, done: answered.done, why: answered.why }

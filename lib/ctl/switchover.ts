@@ -57,8 +57,11 @@ export interface Pause {
 }
 
 export type Progress =
-  /** @property why It was given up, and clients are led to nobody yet. */
-  | { readonly kind: "waiting"; readonly why: string | null }
+  /**
+   * @property why It was given up, and clients are led to nobody yet.
+   * @property on What the leader says that it waits for; empty: nothing in particular.
+   */
+  | { readonly kind: "waiting"; readonly why: string | null; readonly on: string }
   /** @property pause Null when it was never closed, by what was seen. */
   | { readonly kind: "done"; readonly keeper: KeeperUID | null; readonly pause: Pause | null }
   /** Before anything was done. */
@@ -160,13 +163,13 @@ function judge(watch: Watch, data: ClusterData, led: DBUID | null, pause: Pause 
     const why = mine.why === "" ? "the leader gave no reason" : mine.why
     // the gate may still be open in the look in which a primary is deposed
     if (led === null || led !== master || data.cluster.status.primaryRevoked)
-      return { kind: "waiting", why }
+      return { kind: "waiting", why, on: "" }
     const begun = watch.closed !== null || master !== watch.before
     return begun ? { kind: "given-up", why, keeper, pause } : { kind: "refused", why }
   }
   if (master !== watch.before && led === master) return { kind: "done", keeper, pause }
   if (mine !== null || switchover?.nonce === watch.nonce || master !== watch.before)
-    return { kind: "waiting", why: null }
+    return { kind: "waiting", why: null, on: switchover?.waiting ?? "" }
   return { kind: "lost" }
 }
 
@@ -177,6 +180,9 @@ export const spanLine = ({ stages: names, took }: Span): string =>
   names.length === 1
     ? `${(names[0] ?? "").padEnd(12)}${seconds(took)}`
     : `${names.join(", ")}: ${seconds(took)} together (too fast to be seen one by one)`
+
+/** What the leader waits for, as a line of its own. */
+export const waitingLine = (on: string): string => `${"waiting".padEnd(12)}${on}`
 
 export const pauseText = (pause: Pause | null): string => {
   if (pause === null) return "writes were not held up"

@@ -104,7 +104,8 @@ function primary(found: Found, facts: Known): readonly Waiting[] {
 function switching({ safety: { switchover } }: Known): readonly Waiting[] {
   if (switchover === null) return []
   const to = switchover.keeper === "" ? "" : ` to ${switchover.keeper}`
-  const text = `the leader to finish the switchover${to} (${switchover.phase || "asked"})`
+  const on = switchover.waiting === undefined ? "" : `; it waits: ${switchover.waiting}`
+  const text = `the leader to finish the switchover${to} (${switchover.phase || "asked"}${on})`
   return [{ code: "switchover", text }]
 }
 

@@ -9,7 +9,13 @@
 import { lsn } from "#base/lsn.ts"
 import type { DB, Electable } from "#model/cluster.ts"
 import { type DBUID, type Epoch, type InfoUID, epoch as epochOf, generation } from "#model/ids.ts"
-import { type KeeperInfo, type PostgresState, type Promised, capabilities } from "#model/info.ts"
+import {
+  type Certificate,
+  type KeeperInfo,
+  type PostgresState,
+  type Promised,
+  capabilities,
+} from "#model/info.ts"
 import type { Local, Server } from "#model/local.ts"
 import type { Desired } from "./desire.ts"
 import { guardOf } from "./hba.ts"
@@ -50,6 +56,7 @@ export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null 
   const { local, settings } = report
   const { clusterUID } = local.keeper
   if (clusterUID === "") return null
+  const certificate = certificateOf(report)
   return {
     infoUID,
     uid: settings.uid,
@@ -72,7 +79,7 @@ export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null 
     peerAddress: report.words?.peerAddress ?? "",
     evidence: evidenceOf(report),
     ...optional(report.words),
-    ...(local.certificate === null ? {} : { certificate: local.certificate }),
+    ...(certificate === null ? {} : { certificate }),
   }
 }
 
@@ -89,8 +96,22 @@ function optional(words: Words | undefined): Partial<KeeperInfo> {
   }
 }
 
+/**
+ * What is on disk, unless it is not true: leaders take it for a proof. A PostgreSQL that runs on in
+ * the epoch that it ended was started past us, or by a guardian whose disk answered late.
+ */
+function certificateOf({ words, local }: Report): Certificate | null {
+  const { certificate, postmaster, server, db } = local
+  const standby = server.kind === "up" && server.inRecovery
+  if (certificate === null || !postmaster || standby) return certificate
+  return certificate.dbuid === db.uid && certificate.epoch === words?.epoch ? null : certificate
+}
+
 /** D2, in what the keeper says of its own PostgreSQL. */
-function evidenceOf({ words, local: { certificate, db } }: Report): KeeperInfo["evidence"] {
+function evidenceOf(report: Report): KeeperInfo["evidence"] {
+  const { words, local } = report
+  const { db } = local
+  const certificate = certificateOf(report)
   if (words === undefined) return ""
   if (words.ending) return "stopping"
   const ended = words.epoch !== "" && certificate?.epoch === words.epoch

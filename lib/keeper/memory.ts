@@ -182,6 +182,8 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
         ? { ...after, done: new Set([...memory.done, "set-up"]) }
         : after
     }
+    case "certify":
+      return { ...memory, downSince: null, wasUp: false }
     case "save-keeper":
     case "mark":
     case "unmark":
@@ -193,8 +195,6 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
     case "wait-ready":
     case "create-slot":
     case "drop-slot":
-    case "certify":
-      return { ...memory, downSince: null, wasUp: false }
     case "save-fencing":
     case "save-handled":
       return memory

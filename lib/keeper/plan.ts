@@ -71,7 +71,10 @@ export function plan(input: Input, memory: Memory, now: Millis): Plan {
   const result = outlineFor(desired, input, known, now)
   const save = [...saveFencing(input), ...saveKeeper(input)]
   const said = sayOnce(result, desired, input)
-  return { desired, ...result, ...said, steps: [...save, ...result.steps] }
+  // a stop waits for nothing, least of all for a disk that takes no data
+  const [first, ...rest] = result.steps
+  const steps = first?.kind === "stop" ? [first, ...save, ...rest] : [...save, ...result.steps]
+  return { desired, ...result, ...said, steps }
 }
 
 function outlineFor(desired: Desired, input: Input, memory: Memory, now: Millis): Outline {

@@ -69,6 +69,7 @@ export const Switchover = struct({
   keeper: omit(id<KeeperUID>(), "the keeper to promote; empty until the leader has chosen"),
   drain: always(span, "how long begun transactions may take to end"),
   phase: omit(word("asked", "checkpoint", "hold", "stop", "promote")),
+  waiting: maybe(text, "what the present phase waits for, for people"),
 })
 
 /** What became of the last request of `ctl failover` and `ctl switchover`. */

@@ -17,6 +17,8 @@ import type { Step } from "#model/step.ts"
 export interface Testament {
   readonly epoch: Epoch
   readonly db: DBUID
+  /** False: it serves nobody, and the epoch is only named, for the starts in it. */
+  readonly certify: boolean
   readonly info: KeeperInfo
   readonly ttl: Millis
 }

@@ -36,6 +36,8 @@ export interface Will {
   readonly epoch: string
   readonly dbuid: string
   readonly boot: string
+  /** False: nobody could take over; then it only names the epoch in which a start is asked for. */
+  readonly certify: boolean
   /** Where the certificate is written. */
   readonly file: string
   /** For `stolon herald`; null: nobody publishes it before the next keeper. */

@@ -22,7 +22,8 @@ import { addSignal, unblockAlterSystem } from "./config.ts"
 import { contentOf } from "./datadir.ts"
 import { temporaryName } from "./files.ts"
 import { newSession, type Target } from "./session.ts"
-import { type Account, type Job, passwordOf, stamp } from "./settings.ts"
+import { spared, tooManyConnections } from "./sessions.ts"
+import { type Account, type Job, codeOf, passwordOf, stamp } from "./settings.ts"
 import { conninfo, runTool } from "./tool.ts"
 import { removeTree, syncFile, unlinkIfPresent } from "./tree.ts"
 
@@ -103,6 +104,7 @@ async function assertSlot(from: Source, slot: string, job: Job): Promise<void> {
 }
 
 const spaceRow = v.object({ oid: v.string(), location: v.string() })
+type Space = v.InferOutput<typeof spaceRow>
 const spacesSql = `select oid::text, pg_tablespace_location(oid) as location from pg_tablespace
   where pg_tablespace_location(oid) like '/%' order by oid`
 
@@ -112,13 +114,8 @@ const spacesSql = `select oid::text, pg_tablespace_location(oid) as location fro
  */
 async function tablespaceFlags(from: Source, job: Job): Promise<readonly string[]> {
   const { settings, places, signal } = job
-  const session = newSession(
-    sourceTarget(from, settings.superuser, { application_name: copyName }),
-    settings.clock,
-    settings.requestTimeout,
-  )
   try {
-    const spaces = await session.query(spaceRow, spacesSql, signal)
+    const spaces = await spacesOf(from, job)
     const flags: string[] = []
     for (const { oid, location } of spaces) {
       if (await isFree(location)) continue
@@ -129,8 +126,28 @@ async function tablespaceFlags(from: Source, job: Job): Promise<readonly string[
   } catch {
     signal.throwIfAborted()
     return []
-  } finally {
-    session.close()
+  }
+}
+
+/**
+ * Also when clients hold every connection of the source: commits that wait for the very standby
+ * that this copy shall be are no reason not to make it.
+ */
+async function spacesOf(from: Source, { settings, signal }: Job): Promise<readonly Space[]> {
+  const target = sourceTarget(from, settings.superuser, { application_name: copyName })
+  const at = async (one: Target): Promise<readonly Space[]> => {
+    const session = newSession(one, settings.clock, settings.requestTimeout)
+    try {
+      return await session.query(spaceRow, spacesSql, signal)
+    } finally {
+      session.close()
+    }
+  }
+  try {
+    return await at(target)
+  } catch (error) {
+    if (codeOf(error) !== tooManyConnections) throw error
+    return await at(spared(target))
   }
 }
 

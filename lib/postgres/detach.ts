@@ -5,7 +5,7 @@
  * The configuration without primary_conninfo is loaded by now, but the startup process, which
  * alone begins WAL receivers, takes a reload at its own moment and could be about to begin one
  * more. Woken by the reload it looks within microseconds; a tenth of a second without a receiver
- * is proof.
+ * is proof. One that still connects is in no view of receivers, only among the processes.
  */
 import * as v from "valibot"
 import { millis } from "#base/brand.ts"
@@ -14,7 +14,8 @@ import type { Job } from "./settings.ts"
 
 const row = v.object({ quiet: v.boolean() })
 const sql = `select current_setting('primary_conninfo') = ''
-  and pg_is_in_recovery() and not exists(select from pg_stat_wal_receiver) as quiet`
+  and pg_is_in_recovery() and not exists(select from pg_stat_wal_receiver)
+  and not exists(select from pg_stat_activity where backend_type = 'walreceiver') as quiet`
 
 const pollMs = millis(10)
 const quietMs = 100

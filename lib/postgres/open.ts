@@ -25,13 +25,13 @@ import { versionReader } from "./version.ts"
 
 /** The testament in the guardian's words: with the file, and with the way to the store. */
 function willOf(
-  { epoch, db, info, ttl }: Testament,
+  { epoch, db, certify, info, ttl }: Testament,
   boot: string,
   { store }: PostgresSettings,
   { certificate }: Places,
 ): Will {
-  const herald = store === null ? null : { info: encode(KeeperInfo, info), store, ttl }
-  return { epoch, dbuid: db, boot, file: certificate, herald }
+  const herald = store === null || !certify ? null : { info: encode(KeeperInfo, info), store, ttl }
+  return { epoch, dbuid: db, boot, certify, file: certificate, herald }
 }
 
 /** The caller holds the lock of the data directory. */

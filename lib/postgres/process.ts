@@ -10,6 +10,7 @@ import * as v from "valibot"
 import { type Millis, millis } from "#base/brand.ts"
 import type { Step } from "#model/step.ts"
 import { EndedError } from "#port/postgres.ts"
+import { clearStaleSocketLock } from "#system/pidfile.ts"
 import { blockAlterSystem, placeTemporary } from "./config.ts"
 import { exists } from "./datadir.ts"
 import { signalNames } from "./files.ts"
@@ -35,6 +36,7 @@ export async function start({ temporary }: Of<"start">, job: Job): Promise<void>
   await blockAlterSystem(places.data)
   const more = await placeTemporary(places.data, temporary)
   sessions.close()
+  await clearStaleSocketLock(settings.socketDirectory, settings.port)
   const socket = `unix_socket_directories=${settings.socketDirectory}`
   await supervisor.start(
     {

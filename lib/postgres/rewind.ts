@@ -6,11 +6,14 @@
  * throws; the plan then falls back to a fresh copy. The file `stolon-rewind` keeps a second
  * pg_rewind from being run over the remains of a first: PostgreSQL's documentation warns of that.
  */
+import { realpath } from "node:fs/promises"
 import { join } from "node:path"
 import * as v from "valibot"
 import type { Source, Step } from "#model/step.ts"
 import { millis } from "#base/brand.ts"
 import { readIfPresent, removeDurably, syncDirectory, writeAtomic } from "#system/files.ts"
+import { instanceProcesses } from "#system/instance.ts"
+import { clearStalePidFile } from "#system/pidfile.ts"
 import { sourceTarget } from "./clone.ts"
 import { addSignal, unblockAlterSystem } from "./config.ts"
 import { assertStopped } from "./directories.ts"
@@ -40,6 +43,9 @@ export async function rewind(
   // mark forbids any other start.
   await removeDurably(join(places.data, signalNames.standby))
   await removeDurably(join(places.data, signalNames.recovery))
+  // a server of a single user looks only whether the pid exists, and a zombie's does (D-77)
+  const real = await realpath(places.data)
+  if (instanceProcesses(new Set([real])).length === 0) await clearStalePidFile(real)
   const server = conninfo({
     host: source.host,
     port: source.port,

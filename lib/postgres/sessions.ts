@@ -109,14 +109,14 @@ export async function openSql(
   }
 }
 
-const tooManyConnections = "53300"
+export const tooManyConnections = "53300"
 
 /**
  * Clients that are superusers take even the reserved connections, hung commits for as long as they
  * hang (D-81). A replication connection to a database counts among the WAL senders instead, and
  * takes SQL.
  */
-const spared = (target: Target): Target => ({
+export const spared = (target: Target): Target => ({
   ...target,
   parameters: { ...target.parameters, replication: "database" },
 })

@@ -6,6 +6,9 @@
  * guarded is stopping or gone, the exit is reported as one of which nothing is known, and the next
  * call starts a new guardian under a new `boot`. A call whose connection broke is never repeated by
  * itself: the keeper looks at the state and decides anew.
+ *
+ * A guardian that hangs ends nothing at its deadline, so somebody has to look (P1): one that does
+ * not answer then is killed, and the kernel ends PostgreSQL with it.
  */
 import { realpath } from "node:fs/promises"
 import { join, resolve as absolute } from "node:path"
@@ -16,6 +19,7 @@ import type { Clock } from "#port/clock.ts"
 import type { Exit, Postmaster, Supervisor, Will } from "#port/supervision.ts"
 import type { Identity } from "#system/libc.ts"
 import type { Connection } from "#system/lines.ts"
+import { signalProcess } from "#system/process.ts"
 import { postmasterSchema, type Question, type Welcome, welcomeSchema } from "#system/protocol.ts"
 import { acquireGuardian, type Found, untilDead, untilEmpty } from "./supervisor-find.ts"
 import { GuardianError, openTalk, type Talk } from "./supervisor-talk.ts"
@@ -47,12 +51,17 @@ interface Side {
   lease: { readonly until: Millis; readonly lease: { readonly will: Will | null } } | null
   /** Whether PostgreSQL ran when last heard of, so that its end is reported once and only once. */
   running: boolean
+  /** The look at the guardian that is due when what it was told last runs out. */
+  alarm: AbortController | null
 }
 
 const unknownExit: Exit = { code: null, signal: null, asked: false }
 
 /** A connection can break a moment before its process is seen to be dead. */
 const dyingMs = millis(2_000)
+/** How long before its deadline a guardian is looked at, and how long it then has to answer. */
+const frozenMs = 400
+const earlyMin = 100
 
 /** Adopts the living guardian of the data directory, or starts one. */
 export async function openSupervisor(
@@ -70,6 +79,7 @@ export async function openSupervisor(
     boot: "",
     lease: null,
     running: false,
+    alarm: null,
   }
   const talk = openTalk(
     (exit) => report(side, exit),
@@ -83,9 +93,10 @@ function supervisorOf(side: Side, talk: Talk, { adopted, leased }: Found): Super
   // Every call takes the same number of turns to the socket, so that a stop never overtakes the
   // start before it (D-17).
   const call = async (question: Question, stop: AbortSignal): Promise<void> => {
-    const { connection } = await linked(side, talk, stop)
+    const found = await linked(side, talk, stop)
     if (question.op === "start") side.running = true // from here on an end is news
-    await talk.ask(connection, question, AbortSignal.any([stop, side.closing.signal]))
+    await talk.ask(found.connection, question, AbortSignal.any([stop, side.closing.signal]))
+    if (question.op === "hold") overlook(side, talk, found, question.until)
   }
   return {
     get boot() {
@@ -153,6 +164,32 @@ async function look(
   return state
 }
 
+/**
+ * Sets the alarm for `until`, in place of the one before. It rings early enough for a guardian that
+ * answers nothing to be dead by then; one that lives has begun to stop PostgreSQL at that time, so
+ * nobody is killed who would have let it run on.
+ */
+function overlook(side: Side, talk: Talk, found: Found, until: number): void {
+  const { clock } = side.options
+  side.alarm?.abort()
+  const alarm = new AbortController()
+  side.alarm = alarm
+  const over = AbortSignal.any([alarm.signal, side.closing.signal])
+  const early = Math.min(frozenMs, (until - clock.now().mono) / 4)
+  const wait = millis(Math.max(0, until - early - clock.now().mono))
+  const inspect = async (): Promise<void> => {
+    await clock.sleep(wait, over)
+    const patience = clock.deadline(millis(Math.max(earlyMin, early)), over)
+    try {
+      await talk.ask(found.connection, { op: "state" }, patience)
+    } catch {
+      if (patience.aborted && !over.aborted && !found.connection.closed)
+        signalProcess(found.address, "SIGKILL")
+    }
+  }
+  inspect().catch(() => undefined) // a later word, or the end of the supervisor
+}
+
 async function connect(side: Side, talk: Talk, stop: AbortSignal): Promise<Found> {
   const { clock, initialDeadline } = side.options
   const greet = async (connection: Connection, signal: AbortSignal): Promise<Welcome> =>
@@ -161,6 +198,7 @@ async function connect(side: Side, talk: Talk, stop: AbortSignal): Promise<Found
   const found = await acquireGuardian({ ...side.options, until }, talk.handlers, greet, stop)
   side.current = found
   side.boot = found.address.boot
+  if (found.leased !== null) overlook(side, talk, found, found.leased)
   await look(side, talk, found.connection, stop)
   return found
 }

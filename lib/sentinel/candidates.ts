@@ -27,8 +27,8 @@ export interface Refusal {
   readonly db: DBUID
   readonly keeper: string
   readonly why: string
-  /** It may pass by waiting. */
-  readonly lags: boolean
+  /** Whether it may pass by waiting; who is unconfirmed has to be named first (sync.ts). */
+  readonly kind: "lasting" | "passing" | "unconfirmed" | "lags"
 }
 
 /**
@@ -56,17 +56,23 @@ export function candidates(
   const whyNot = whyNotElectable(data, primary)
   for (const fact of facts.dbs.values()) {
     if (fact.uid === primary.uid || !data.dbs.has(fact.uid)) continue
-    const lasting = obstacle(fact, primary, facts) ?? whyNot(fact.uid) ?? holding(fact, fence)
-    if (lasting === null && isOld(fact)) awaited.push(fact)
+    const first =
+      obstacle(fact) ??
+      unconfirmed(fact, primary, facts) ??
+      reason("passing", whyNot(fact.uid) ?? holding(fact, fence))
+    if (first === null && isOld(fact)) awaited.push(fact)
     else {
-      const lag = lasting === null ? lagOf(fact, primary, facts) : null
-      const why = lasting ?? shortfall(fact) ?? lag
-      if (why === null) ready.push(fact)
-      else refused.push({ db: fact.uid, keeper: fact.keeper.uid, why, lags: why === lag })
+      const against = first ?? shortfall(fact) ?? reason("lags", lagOf(fact, primary, facts))
+      if (against === null) ready.push(fact)
+      else refused.push({ db: fact.uid, keeper: fact.keeper.uid, ...against })
     }
   }
   return { ready: ready.toSorted(byAdvance), awaited, refused }
 }
+
+type Reason = Pick<Refusal, "kind" | "why">
+const reason = (kind: Refusal["kind"], why: string | null): Reason | null =>
+  why === null ? null : { kind, why }
 
 /** Fenced by standbys that let go, only those may follow (L3.3). */
 const holding = (fact: DBFact, fence: Fence | null): string | null =>
@@ -97,21 +103,28 @@ function outdated(primary: DBFact, facts: Facts, fence: Fence | null): (fact: DB
 }
 
 /** What no further report of the same kind would change soon. */
-function obstacle(fact: DBFact, primary: DBFact, facts: Facts): string | null {
-  if (fact.keeper.failed) return "its keeper is silent"
-  if (isSetApart(fact.keeper)) return "its keeper is paused"
-  if (fact.keeper.keeper?.status.canBeMaster === false) return "its keeper may not be master"
-  if (bound(primary, facts) && !inSync(primary).includes(fact.uid))
-    return "it is not confirmed in sync"
-  return null
+function obstacle(fact: DBFact): Reason | null {
+  if (fact.keeper.failed) return reason("lasting", "its keeper is silent")
+  if (isSetApart(fact.keeper)) return reason("lasting", "its keeper is paused")
+  return fact.keeper.keeper?.status.canBeMaster === false
+    ? reason("lasting", "its keeper may not be master")
+    : null
 }
 
-function shortfall(fact: DBFact): string | null {
-  if (!fact.keeper.alive) return "its keeper has not been heard yet"
-  if (!fact.up) return "its PostgreSQL is not healthy"
-  if (fact.validity === "unknown") return "its copy is not complete"
-  if (fact.validity === "invalid" && !fact.ahead) return "its history is not the primary's"
-  return fact.comparable ? null : "its timeline is too old to be compared with the primary's"
+const unconfirmed = (fact: DBFact, primary: DBFact, facts: Facts): Reason | null =>
+  bound(primary, facts) && !inSync(primary).includes(fact.uid)
+    ? reason("unconfirmed", "it is not confirmed in sync")
+    : null
+
+function shortfall(fact: DBFact): Reason | null {
+  if (!fact.keeper.alive) return reason("passing", "its keeper has not been heard yet")
+  if (!fact.up) return reason("passing", "its PostgreSQL is not healthy")
+  if (fact.validity === "unknown") return reason("passing", "its copy is not complete")
+  if (fact.validity === "invalid" && !fact.ahead)
+    return reason("lasting", "its history is not the primary's")
+  return fact.comparable
+    ? null
+    : reason("passing", "its timeline is too old to be compared with the primary's")
 }
 
 function lagOf(fact: DBFact, primary: DBFact, facts: Facts): string | null {

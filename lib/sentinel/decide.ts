@@ -10,7 +10,7 @@ import type { Millis, Now } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
 import { generator } from "#base/random.ts"
 import { ClusterData as ClusterDataKind } from "#model/cluster.ts"
-import type { ClusterData, DB } from "#model/cluster.ts"
+import type { ClusterData, ClusterStatus, DB } from "#model/cluster.ts"
 import { same, zeroTime } from "#model/codec.ts"
 import type { Event } from "#model/events.ts"
 import { type KeeperUID, type Nonce, newEpoch, newNonce } from "#model/ids.ts"
@@ -163,7 +163,13 @@ function material(data: ClusterData): ClusterData {
     const still = { ...keeper.status, lastHealthyTime: zeroTime }
     return [uid, { ...keeper, changeTime: zeroTime, status: still }] as const
   })
-  return { ...quiet, keepers: new Map(keepers) }
+  return withStatus({ ...quiet, keepers: new Map(keepers) }, quietSwitchover(data))
+}
+/** What it waits for is told, and not in a write of its own for each byte. */
+function quietSwitchover({ cluster }: ClusterData): Partial<ClusterStatus> {
+  if (cluster.status.switchover === undefined) return {}
+  const { waiting: _, ...switchover } = cluster.status.switchover
+  return { switchover }
 }
 const quietDB = (db: DB): DB => ({
   ...db,

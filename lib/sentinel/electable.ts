@@ -21,8 +21,10 @@ export function whyNotElectable(data: ClusterData, primary: DBFact): (uid: DBUID
   if (electable === undefined && told === undefined) return () => null
   const inView = (uid: DBUID): boolean => electable?.dbs.includes(uid) !== false
   const known = (uid: DBUID): boolean => {
-    if (told === undefined) return electable?.joining.includes(uid) !== true
-    return told.word === electable?.word || told.dbs.includes(uid)
+    if (electable === undefined) return told?.dbs.includes(uid) === true
+    // who is not new was in the set before, which it had taken in; what it says now may be an info
+    // that came late, and names an older one
+    return told?.word === electable.word || !electable.joining.includes(uid)
   }
   return (uid) => {
     if (!inView(uid)) return "it is not in the electable set"

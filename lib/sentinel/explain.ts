@@ -134,7 +134,9 @@ function waitingOf(
   const { primaryRevoked, switchover } = data.cluster.status
   const { uid } = primary.keeper
   if (switchover?.phase === "asked" || switchover?.phase === "checkpoint")
-    waiting.push(`the switchover to ${switchover.keeper || "a standby"}: ${switchover.phase}`)
+    waiting.push(
+      `the switchover to ${switchover.keeper || "a standby"}: ${switchover.waiting ?? switchover.phase}`,
+    )
   if (switchover?.phase === "hold") {
     const proxies = unacknowledged(data, facts)
     waiting.push(`the last transactions behind ${proxies.join(", ") || "the proxies"}`)

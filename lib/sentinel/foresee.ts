@@ -11,11 +11,17 @@ import type { Infos } from "#model/info.ts"
 import { trusting } from "./explain.ts"
 import { observe } from "./facts.ts"
 import { emptyMemory, watch } from "./memory.ts"
-import { choose, objection } from "./switchover.ts"
+import { look } from "./switchover.ts"
 
 export type Forecast =
-  | { readonly kind: "target"; readonly keeper: KeeperUID; readonly instead: KeeperUID }
-  /** Refused as things are, or waited for in vain. */
+  | {
+      readonly kind: "target"
+      readonly keeper: KeeperUID
+      readonly instead: KeeperUID
+      /** Commits wait for other standbys; it is named first. */
+      readonly named: boolean
+    }
+  /** Refused, or waited for and refused if it does not pass. */
   | { readonly kind: "refused"; readonly why: string }
 
 /** @param wanted Null: the leader chooses. */
@@ -29,10 +35,11 @@ export function foresee(data: ClusterData, infos: Infos, wanted: KeeperUID | nul
     return { kind: "refused", why: "a failover is in progress" }
   const keeper = wanted ?? keeperUID("")
   const asked: Switchover = { nonce: nonce(""), keeper, drain: duration(0), phase: "asked" }
-  const why = objection(data, { facts }, primary, asked)
-  if (why !== null) return { kind: "refused", why }
-  const choice = choose(data, facts, primary, keeper)
-  return choice.kind === "target"
-    ? { kind: "target", keeper: choice.fact.keeper.uid, instead: primary.keeper.uid }
+  const choice = look(data, facts, primary, asked)
+  const instead = primary.keeper.uid
+  if (choice.kind === "target")
+    return { kind: "target", keeper: choice.fact.keeper.uid, instead, named: false }
+  return choice.kind === "wait" && choice.on === "name"
+    ? { kind: "target", keeper, instead, named: true }
     : { kind: "refused", why: choice.why }
 }

@@ -11,9 +11,9 @@
 import { millis } from "#base/brand.ts"
 import { toMillis } from "#base/duration.ts"
 import { byText } from "#base/order.ts"
-import type { ClusterData, Switchover } from "#model/cluster.ts"
+import type { ClusterData, ClusterStatus, Switchover } from "#model/cluster.ts"
 import { capabilities } from "#model/info.ts"
-import { candidates } from "./candidates.ts"
+import { type Refusal, candidates } from "./candidates.ts"
 import type { DBFact, Facts } from "./facts.ts"
 import { unacknowledged } from "./fence.ts"
 import { unready } from "./gate.ts"
@@ -26,7 +26,7 @@ import {
   withStatus,
   withoutSwitchover,
 } from "./round.ts"
-import { inTouch } from "./sync.ts"
+import { able as canBeNamed, inTouch, maySync } from "./sync.ts"
 
 /** Clients are held, and the gate must not be opened to a primary that is about to stop. */
 export const isHolding = (data: ClusterData): boolean =>
@@ -96,66 +96,100 @@ function giveUp(
 
 export type Choice =
   | { readonly kind: "target"; readonly fact: DBFact }
-  | { readonly kind: "wait"; readonly why: string }
+  /** On what: the primary, the standby, its lag, or that commits wait for it too (sync.ts). */
+  | {
+      readonly kind: "wait"
+      readonly on: "primary" | "standby" | "lag" | "name"
+      readonly why: string
+    }
   | { readonly kind: "none"; readonly why: string }
 
 /** The keeper that was asked for, or the most advanced of those that may be. */
 export function choose(data: ClusterData, facts: Facts, primary: DBFact, wanted: string): Choice {
   const { ready, refused } = candidates(data, facts, primary, null)
-  const connected = ready.filter(inTouch)
-  const fact = wanted === "" ? connected[0] : connected.find(({ keeper }) => keeper.uid === wanted)
+  const isMeant = (keeper: string): boolean => wanted === "" || keeper === wanted
+  const fact = ready.find((one) => inTouch(one) && isMeant(one.keeper.uid))
   if (fact !== undefined) return { kind: "target", fact }
-  const apart = ready
-    .filter((one) => !inTouch(one))
-    .map(({ keeper }) => ({ keeper: keeper.uid, why: "it is not connected to the primary" }))
-  const mine = [...refused, ...apart].filter(({ keeper }) => wanted === "" || keeper === wanted)
-  const lags = refused.some((one) => one.lags && (wanted === "" || one.keeper === wanted))
-  const why = wanted !== "" && mine.length === 0 ? `keeper ${wanted} has no standby` : explain(mine)
-  return { kind: lags ? "wait" : "none", why }
+  const apart = ready.map(({ uid, keeper }): Refusal => ({
+    db: uid,
+    keeper: keeper.uid,
+    why: "it is not connected to the primary",
+    kind: "passing",
+  }))
+  const against = [...refused, ...apart].filter(({ keeper }) => isMeant(keeper))
+  const why =
+    wanted !== "" && against.length === 0 ? `keeper ${wanted} has no standby` : explain(against)
+  const [only] = against
+  if (wanted !== "" && only?.kind === "unconfirmed") return naming(data, facts, only, why)
+  if (against.some(({ kind }) => kind === "lags")) return { kind: "wait", on: "lag", why }
+  const passes = against.some(({ kind }) => kind !== "lasting")
+  return passes ? { kind: "wait", on: "standby", why } : { kind: "none", why }
+}
+
+/** Synchronous replication: the target has to be one that every commit is on. */
+function naming(data: ClusterData, facts: Facts, { db, keeper }: Refusal, why: string): Choice {
+  const fact = facts.dbs.get(db)
+  if (fact === undefined || !maySync(fact))
+    return { kind: "none", why: `${keeper}: its keeper may not be a synchronous standby` }
+  const able = canBeNamed(data, facts).some(({ uid }) => uid === db)
+  return { kind: "wait", on: able ? "name" : "standby", why }
 }
 
 /** What no waiting would change. */
-export function objection(
-  data: ClusterData,
-  { facts }: Pick<Round, "facts">,
-  primary: DBFact,
-  it: Switchover,
-): string | null {
-  const { keeper, db } = primary
+function objection({ keeper, db }: DBFact, it: Switchover): string | null {
   if (it.keeper === keeper.uid) return "it is the primary's keeper"
   if (db.spec.role !== "master")
     return "the cluster follows another one, and has no primary of its own"
-  if (!keeper.obeys)
-    return `keeper ${keeper.uid} is Go stolon's: it does not say where its log ended`
+  if (keeper.info === null) return `keeper ${keeper.uid} is not running`
+  return keeper.obeys
+    ? null
+    : `keeper ${keeper.uid} is Go stolon's: it does not say where its log ended`
+}
+
+/** What passes as a rule. */
+function pending(data: ClusterData, facts: Facts, primary: DBFact, it: Switchover): string | null {
   const missing = unready(primary, facts)
   if (missing.length > 0) return `the primary lacks ${missing.join(", ")}`
   return isServing(data, primary) || it.phase === "hold"
     ? null
-    : "the primary is not open to clients yet; ask again when it is"
+    : "the primary is not open to clients yet"
 }
+
+/** The target as it is now, what is waited for, or why there is none. */
+export function look(data: ClusterData, facts: Facts, primary: DBFact, it: Switchover): Choice {
+  const never = objection(primary, it)
+  if (never !== null) return { kind: "none", why: never }
+  const why = pending(data, facts, primary, it)
+  const choice = choose(data, facts, primary, it.keeper)
+  return why === null || choice.kind === "none" ? choice : { kind: "wait", on: "primary", why }
+}
+
+const inPhase = (
+  { nonce, keeper, drain }: Switchover,
+  phase: Switchover["phase"],
+): Pick<ClusterStatus, "switchover"> => ({ switchover: { nonce, keeper, drain, phase } })
+
+/** The view says what for; who asked may want to do something about it. */
+const waitFor = (data: ClusterData, it: Switchover, why: string): ClusterData =>
+  withStatus(data, { switchover: { ...it, waiting: why } })
 
 /** S1, first part. */
 function begin(data: ClusterData, round: Round, primary: DBFact, it: Switchover): ClusterData {
-  const stop = (why: string): ClusterData => giveUp(data, round, primary, it, why)
-  const why = objection(data, round, primary, it)
-  if (why !== null) return stop(why)
-  const choice = choose(data, round.facts, primary, it.keeper)
-  if (choice.kind === "wait" && passed(round) <= phaseLimit(it, round.facts)) return data
-  if (choice.kind !== "target") return stop(choice.why)
-  const { uid } = choice.fact.keeper
-  round.say("switchover.asked", { nonce: it.nonce, keeper: uid, instead: primary.keeper.uid })
-  return withStatus(data, { switchover: { ...it, keeper: uid, phase: "checkpoint" } })
-}
-
-/** The target as it is now, or why it cannot be one any more. */
-function target(data: ClusterData, round: Round, primary: DBFact, it: Switchover): Choice {
-  const why = objection(data, round, primary, it)
-  return why === null ? choose(data, round.facts, primary, it.keeper) : { kind: "none", why }
+  const choice = look(data, round.facts, primary, it)
+  if (choice.kind === "target") {
+    const { uid } = choice.fact.keeper
+    round.say("switchover.asked", { nonce: it.nonce, keeper: uid, instead: primary.keeper.uid })
+    return withStatus(data, inPhase({ ...it, keeper: uid }, "checkpoint"))
+  }
+  const late = passed(round) > phaseLimit(it, round.facts)
+  if (choice.kind === "none" || late) return giveUp(data, round, primary, it, choice.why)
+  if (choice.on === "name") round.awaits(primary.keeper.uid)
+  return waitFor(data, it, choice.why)
 }
 
 /** S1, second part: what is written out now need not be written while clients wait. */
 function checkpoint(data: ClusterData, round: Round, primary: DBFact, it: Switchover): ClusterData {
-  const choice = target(data, round, primary, it)
+  const choice = look(data, round.facts, primary, it)
   if (choice.kind === "none") return giveUp(data, round, primary, it, choice.why)
   const sides = choice.kind === "target" ? [primary, choice.fact] : [primary]
   const busy = sides.filter(
@@ -165,9 +199,11 @@ function checkpoint(data: ClusterData, round: Round, primary: DBFact, it: Switch
   )
   if (choice.kind === "wait" || busy.length > 0) {
     for (const { keeper } of sides) round.awaits(keeper.uid)
-    if (passed(round) <= phaseLimit(it, round.facts)) return data
     const names = busy.map(({ keeper }) => keeper.uid).toSorted(byText)
-    const late = `the checkpoint of ${names.join(", ")} takes too long`
+    const what = `the checkpoint of ${names.join(", ")}`
+    if (passed(round) <= phaseLimit(it, round.facts))
+      return waitFor(data, it, choice.kind === "wait" ? choice.why : what)
+    const late = `${what} takes too long`
     return giveUp(data, round, primary, it, choice.kind === "wait" ? choice.why : late)
   }
   const cutting = round.facts.proxies
@@ -176,21 +212,24 @@ function checkpoint(data: ClusterData, round: Round, primary: DBFact, it: Switch
   if (cutting.length > 0)
     round.say("switchover.cuts", { nonce: it.nonce, proxies: cutting.join(",") })
   round.say("switchover.holding", { nonce: it.nonce, keeper: it.keeper })
-  return withStatus(closeGate(data), { switchover: { ...it, phase: "hold" } })
+  return withStatus(closeGate(data), inPhase(it, "hold"))
 }
 
 /** S2, and S3 once no client is left: W1 without a failure. The old primary sends its last WAL. */
 function hold(data: ClusterData, round: Round, primary: DBFact, it: Switchover): ClusterData {
-  const choice = target(data, round, primary, it)
-  if (choice.kind === "none") return giveUp(data, round, primary, it, choice.why)
+  const choice = look(data, round.facts, primary, it)
+  // clients wait: a standby that has to come back first is none now
+  const lost = choice.kind === "wait" && (choice.on === "standby" || choice.on === "name")
+  if (choice.kind === "none" || lost) return giveUp(data, round, primary, it, choice.why)
   const held = unacknowledged(data, round.facts)
-  if (held.length > 0) {
+  const unfit = choice.kind === "wait" && choice.on === "primary" ? choice.why : null
+  if (held.length > 0 || unfit !== null) {
     if (passed(round) <= phaseLimit(it, round.facts)) return data
-    const why = `proxies that did not let their clients go in time: ${held.join(", ")}`
-    return giveUp(data, round, primary, it, why)
+    const late = `proxies that did not let their clients go in time: ${held.join(", ")}`
+    return giveUp(data, round, primary, it, unfit ?? late)
   }
   round.say("switchover.stopping", { nonce: it.nonce, keeper: primary.keeper.uid })
-  return withStatus(revoke(data, round, primary, false), { switchover: { ...it, phase: "stop" } })
+  return withStatus(revoke(data, round, primary, false), inPhase(it, "stop"))
 }
 
 /** S5: after the gate was kept in this round. */

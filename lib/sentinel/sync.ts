@@ -4,7 +4,8 @@
  * `spec.synchronousStandbys` of the primary is what it must wait for, all of them;
  * `status.synchronousStandbys` holds those confirmed: every acknowledged commit is on each that is
  * in both, so any of them may be elected. A change goes in two steps, old -> old + new -> new, and
- * each waits for the primary's report from the generation that asked for it (W8).
+ * each waits for the primary's report from the generation that asked for it (W8). A switchover to
+ * one that is not named names it besides the others, until clients are held or it is given up.
  */
 import { by, byNumber, byText, firstOf, sameSet } from "#base/order.ts"
 import type { ClusterData, DBSpec } from "#model/cluster.ts"
@@ -65,7 +66,7 @@ const synchronous = (wanted: readonly DBUID[], spec: FullSpec): SyncSpec => ({
   externalSynchronousStandbys: wanted.length < spec.minSynchronousStandbys ? [fakeStandby] : [],
 })
 
-const maySync = (fact: DBFact): boolean =>
+export const maySync = (fact: DBFact): boolean =>
   fact.keeper.keeper?.status.canBeSynchronousReplica !== false
 
 /** An operator wants its copy made afresh: another takes its place first. */
@@ -135,13 +136,37 @@ function confirm(
     ...before,
     ...current.filter((uid) => wanted.includes(uid) && !before.includes(uid)),
   ]
-  const another = able(data, round).some((fact) => !wanted.includes(fact.uid))
+  const another = able(data, round.facts).some((fact) => !wanted.includes(fact.uid))
   const hopeless = wanted.some((uid) => {
     const fact = round.facts.dbs.get(uid)
     const lost = fact?.verdict !== "good" || (another && !inTouch(fact))
     return lost && !confirmed.includes(uid)
   })
-  return { confirmed, wanted: hopeless ? confirmed.toSorted(byText) : wanted }
+  const given = hopeless || isNeedless(data, round, confirmed, wanted)
+  return { confirmed, wanted: given ? confirmed.toSorted(byText) : wanted }
+}
+
+/** Named for a switchover that was given up before it was confirmed: the others are enough. */
+function isNeedless(
+  data: ClusterData,
+  { facts }: Round,
+  confirmed: readonly DBUID[],
+  wanted: readonly DBUID[],
+): boolean {
+  const asked = target(data, facts)
+  const sound = able(data, facts).filter(({ uid }) => confirmed.includes(uid))
+  return (
+    sound.length >= facts.spec.maxSynchronousStandbys &&
+    wanted.some((uid) => uid !== asked && !confirmed.includes(uid))
+  )
+}
+
+/** The DB that a switchover shall go to, while its clients are not held yet. */
+function target(data: ClusterData, facts: Facts): DBUID | null {
+  const { switchover } = data.cluster.status
+  if (switchover?.phase !== "asked" && switchover?.phase !== "checkpoint") return null
+  const fact = [...facts.dbs.values()].find(({ keeper }) => keeper.uid === switchover.keeper)
+  return fact?.uid ?? null
 }
 
 const good = (data: ClusterData, facts: Facts): DBFact[] =>
@@ -157,7 +182,7 @@ const good = (data: ClusterData, facts: Facts): DBFact[] =>
     .toSorted(bySuitability)
 
 /** Who could be named now, the best first. */
-const able = (data: ClusterData, { facts }: Round): DBFact[] =>
+export const able = (data: ClusterData, facts: Facts): DBFact[] =>
   good(data, facts).filter((fact) => maySync(fact) && fact.up && inTouch(fact))
 
 /**
@@ -169,11 +194,14 @@ function choose(data: ClusterData, round: Round, before: readonly DBUID[]): DBUI
   const { minSynchronousStandbys: min, maxSynchronousStandbys: max } = facts.spec
   const present = before.filter((uid) => data.dbs.has(uid))
   const listed = good(data, facts).filter((fact) => present.includes(fact.uid))
-  const fresh = able(data, round).filter((fact) => !present.includes(fact.uid))
+  const fresh = able(data, facts).filter((fact) => !present.includes(fact.uid))
   // who is listed stays, but one that lost the primary makes room for one that has it
   const next = [...listed.filter(inTouch), ...fresh, ...listed.filter((fact) => !inTouch(fact))]
     .slice(0, max)
     .map((fact) => fact.uid)
+  const asked = target(data, facts)
+  const named = [...listed, ...fresh].some((fact) => fact.uid === asked && inTouch(fact))
+  if (asked !== null && named && !next.includes(asked)) next.push(asked)
   for (const uid of present) if (next.length < min && !next.includes(uid)) next.push(uid)
   const grows = next.some((uid) => !before.includes(uid))
   return grows ? [...new Set([...present, ...next])] : next

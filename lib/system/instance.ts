@@ -42,7 +42,7 @@ export function instanceProcesses(
  * back, which takes its time: it counts, by its name, as long as it stands anywhere. (Somebody
  * else's process, of which we may see neither, stands nowhere.)
  */
-function isPostgres(process: Process): boolean {
+export function isPostgres(process: Process): boolean {
   if (!programs.has(process.name)) return false
   const executable = executableOf(process.pid)
   return executable === null || programs.has(basename(executable))

@@ -56,7 +56,7 @@ export function openNotary(scene: Scene, log: ComponentLog): Notary {
   const consider = (deadline: boolean): void => {
     const running = scene.running()
     const estate = { epoch: will?.epoch ?? null, running, keeper: scene.keeper(), deadline, over }
-    if (will === null || !testifies(estate)) return
+    if (will === null || !will.certify || !testifies(estate)) return
     const text = will
     over.add(text.epoch)
     const control = exit?.code === 0 ? scene.started() : null

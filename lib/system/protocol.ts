@@ -36,6 +36,7 @@ const will = v.object({
   epoch: v.string(),
   dbuid: v.string(),
   boot: v.string(),
+  certify: v.optional(v.boolean(), true),
   file: v.string(),
   herald: v.nullable(
     v.object({

@@ -128,7 +128,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   building.defer(async () => {
     // Sentinels first, or they would answer the end of the others with failovers.
     for (const part of [...parts, ...nodes]) await part.kill()
-    for (const node of nodes) await node.killAll()
+    for (const node of nodes) {
+      await node.killAll()
+      // what was killed leaves its socket and that one's lock, in a place that all tests share
+      for (const end of ["", ".lock"]) await rm(`/tmp/.s.PGSQL.${node.port}${end}`, { force: true })
+    }
   })
   const programs = options.programs ?? postgresPrograms("")
   const addNode = async (uid = `keeper${nodes.length + 1}`): Promise<Node> => {

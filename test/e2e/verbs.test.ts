@@ -99,7 +99,7 @@ scenario("ctl reclone replaces a standby's copy and leaves the rest alone", asyn
   const node = cluster.node(one?.keeper ?? "")
   const primary = await cluster.primary()
   await expect(cluster.ctl("reclone", primary.uid, "--yes")).rejects.toThrow(
-    "move it first: stolon ctl failover",
+    "move it first: stolon ctl switchover",
   )
   await cluster.ctl("reclone", node.uid, "--yes")
   const now = (await cluster.facts()).members.find(({ keeper }) => keeper === node.uid)
@@ -169,7 +169,7 @@ scenario(
     expect(node.everything()).toEqual([])
     const nowhere = join(cluster.place.directory, "nowhere")
     expect(dryRun(nowhere, "--uid=new_one")).toMatch(
-      /^keeper new_one\nwanted: PostgreSQL is left as it is: .*\n1. save-keeper\n$/,
+      /^keeper new_one\nwanted: PostgreSQL is left as it is: .*\n1. save-fencing on=true\n2. save-keeper\n$/,
     )
     expect(existsSync(nowhere)).toBe(false)
   },

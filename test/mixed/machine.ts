@@ -20,6 +20,7 @@ const stopTime = millis(60_000) // pg_ctl's own patience
 
 export function simMachine(host: Host, process: Process, signal: AbortSignal): GoMachine {
   const { world, disk } = host
+  host.keeper = null // one of ours that was here before is gone, and Go's holds no guardian
   const pause = (ms: number): Promise<void> =>
     new Promise((resolve) => void world.at(ms, process, resolve))
   const step = (one: Step): Promise<void> =>

@@ -28,6 +28,7 @@ export const unreachable: Readonly<Record<string, string>> = {
   "event agent.failed": "an error that no round expects is a bug: a run in which it is said fails",
   "event invariant.broken": "a decision against its own rules, likewise",
   "event keeper.duplicate": "no fault starts two keepers with one uid; test/stories has it",
+  "event switchover.cuts": "every proxy here lets transactions end: test/unit/sentinel",
   "event failover.requested": "no component says it",
   "event postgres.unwritable": "the model's disks are never full: test/unit/postgres",
   "event role.changed": "the real adapter says it; the model has no passwords: test/e2e",
@@ -35,6 +36,7 @@ export const unreachable: Readonly<Record<string, string>> = {
 
 /** What two thousand seeds may or may not meet, and who makes sure of it. */
 export const rare: Readonly<Record<string, string>> = {
+  "step remove-asides": "an old copy is given up long after a new one streams; test/stories has it",
   "event start.failed": "a fault within the milliseconds of a start; test/unit/keeper has it",
 }
 

@@ -12,17 +12,35 @@ import { waitsFor } from "./checkers/convergence.ts"
 import { copiesOn, emptyDisk } from "./disk.ts"
 import type { Host } from "./host.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
+import {
+  hiccups,
+  killGuardian,
+  oneWay,
+  peersLossy,
+  returnWithPromise,
+  slowDisk,
+  splitStore,
+} from "./apart.ts"
 import { type Sim, isPrimary } from "./sim.ts"
 import { calm } from "./store.ts"
 import { breakSpec, meddle, otherFlags, otherPort, removeData, stepClock } from "./mishaps.ts"
-import { type Fault, type Heal, between, chain, cut, nothing, pick, struck } from "./strike.ts"
+import {
+  type Fault,
+  type Heal,
+  between,
+  chain,
+  cut,
+  hosts,
+  nodesOf,
+  nothing,
+  pick,
+  primaryOf,
+  struck,
+} from "./strike.ts"
 import { load } from "./server.ts"
 import { holds } from "./wal.ts"
 import { type Machine, storeName } from "./world.ts"
 
-const nodesOf = (sim: Sim, kind: Node["kind"]): readonly Node[] =>
-  [...sim.nodes.values()].filter((node) => node.kind === kind)
-const hosts = (sim: Sim): readonly Host[] => [...sim.hosts.values()]
 /** The primary's host is the interesting one: every second time it is chosen. */
 const pickHost = (sim: Sim): Host | undefined => {
   const primary = primaryOf(sim)
@@ -94,9 +112,6 @@ function cutMachine(sim: Sim, name: string): Heal {
   }
 }
 
-const primaryOf = (sim: Sim): Host | undefined =>
-  hosts(sim).find(({ instance }) => instance !== null && isPrimary(instance))
-
 /** Not drawn like the others: it waits for the moment in which the first primary is half made. */
 export const duringSetup = "killDuringSetup"
 
@@ -160,73 +175,6 @@ function cutThenProxies(sim: Sim): Heal | null {
     const proxies = nodesOf(sim, "proxy").map(({ machine }) => machine.name)
     const ways = proxies.flatMap((proxy) => between(proxy, storeName))
     return cut(sim, name, "cut the proxies from the store", ways)
-  })
-}
-
-/**
- * The store is gone for the primary's side only: its machine, and some of the others, which still
- * hear each other.
- */
-function splitStore(sim: Sim): Heal | null {
-  const { world } = sim
-  const primary = primaryOf(sim)
-  if (primary === undefined) return null
-  const others = [...sim.machines.keys()].filter((name) => name !== primary.machine.name)
-  const side = [primary.machine.name, ...others.filter(() => world.chance(0.4))]
-  const ways = side.flatMap((name) => between(name, storeName))
-  return cut(sim, primary.machine.name, `cut ${side.join("+")} from the store`, ways)
-}
-
-/** What one sends is lost, what the other sends arrives. */
-function oneWay(sim: Sim): Heal | null {
-  const names = [...sim.machines.keys()]
-  const [from, to] = [pick(sim, names), pick(sim, [...names, storeName])]
-  if (from === undefined || to === undefined || from === to) return null
-  const way = sim.world.chance(0.5) ? ([from, to] as const) : ([to, from] as const)
-  return cut(sim, from, `cut ${way.join(" > ")}`, [way])
-}
-
-/** A process that stands still again and again, wherever in its round that may be. */
-function hiccups(sim: Sim, node: Node): Heal {
-  const { world } = sim
-  let over = false
-  const again = (): void => {
-    const { process } = node
-    if (over) return
-    if (process !== null) world.freeze(process)
-    world.at(world.between(50, 3_000), null, () => {
-      if (process !== null && node.machine.frozen === 0) world.resume(process)
-      if (!over) world.at(world.between(20, 800), null, again)
-    })
-  }
-  again()
-  return struck(sim, node.machine.name, `${node.name} has hiccups`, () => void (over = true))
-}
-
-/** PostgreSQL's parent: PostgreSQL goes with it, whatever the keeper does. */
-function killGuardian(sim: Sim, host: Host): Heal | null {
-  const { guardian, machine } = host
-  if (guardian === null) return null
-  const heal = struck(sim, machine.name, `kill the guardian on ${machine.name}`, nothing)
-  sim.world.kill(guardian.process)
-  return heal
-}
-
-/** Whatever has to be on disk takes its time there. */
-function slowDisk(sim: Sim, host: Host): Heal {
-  host.slowDisk = sim.world.between(100, 4_000)
-  const { name } = host.machine
-  return struck(sim, name, `the disk of ${name} is slow`, () => void (host.slowDisk = 0))
-}
-
-/** Questions between peers are lost, or late. */
-function peersLossy(sim: Sim): Heal {
-  const { peerNet, world } = sim
-  peerNet.lose = world.between(0.1, 0.6)
-  peerNet.slowest = world.between(5, 800)
-  return struck(sim, null, "peers hear each other badly", () => {
-    peerNet.lose = 0
-    peerNet.slowest = 5
   })
 }
 
@@ -337,6 +285,7 @@ export const faults: Readonly<Record<string, Fault>> = {
   slowDisk: (sim) => withHost(sim, (host) => slowDisk(sim, host)),
   splitStore: (sim) => splitStore(sim),
   oneWay: (sim) => oneWay(sim),
+  returnWithPromise: (sim) => returnWithPromise(sim),
   peersLossy: (sim) => peersLossy(sim),
   stepClock: (sim) => stepClock(sim),
   killPostgres: (sim) => withHost(sim, (host) => killPostgres(sim, host)),

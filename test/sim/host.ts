@@ -160,7 +160,7 @@ function watchDeadline(host: Host, guardian: Guardian): void {
 export function testify(host: Host): void {
   const { guardian, keeper, instance, world, machine } = host
   const testament = guardian?.lease?.testament ?? null
-  if (guardian === null || testament === null) return
+  if (guardian === null || testament === null || !testament.certify) return
   const { process, deadline, over, boot } = guardian
   const alone = keeper === null || keeper.state === "dead"
   const ended = { epoch: testament.epoch, running: instance !== null, keeper: !alone }

@@ -56,9 +56,8 @@ export const mutations: Readonly<Record<string, Mutation>> = {
   /** D-28: being advanced is enough. */
   "elect who may not be master": {
     file: "lib/sentinel/candidates.ts",
-    find: 'if (fact.keeper.keeper?.status.canBeMaster === false) return "its keeper may not be master"',
-    put: "",
-    // the primary that it makes may be left alone with a keeper that may not be synchronous
+    find: "return fact.keeper.keeper?.status.canBeMaster === false\n",
+    put: "return fact.keeper.keeper?.status.canBeMaster === null\n",
     breaks: ["W2 may be master", "P5 nothing sticks"],
     focus: ["otherFlags", "killMachine"],
   },
@@ -77,6 +76,118 @@ export const mutations: Readonly<Record<string, Mutation>> = {
     put: ': { kind: "discard-data", reason:',
     breaks: ["P3 last copy"],
     focus: ["lagThenKill", "cutThenProxies"],
+  },
+  /** L1: a lease that is as long as the store was slow. */
+  "count the lease from the answer": {
+    file: "lib/agent/keeper-lease.ts",
+    find: "keeper.lease = prolonged(before, given, start, keeper.rule)",
+    put: "keeper.lease = prolonged(before, given, clock.now().mono, keeper.rule)",
+    breaks: ["L1 lease", "L7 stated lease", "L3 fenced", "P1 one writer"],
+    focus: ["storeSlow", "cutHost"],
+  },
+  /** O2: what was promised is forgotten with the process that promised it. */
+  "forget the promise at a restart": {
+    file: "lib/agent/keeper-vows.ts",
+    find: "if (promise === null) return",
+    put: "if (promise === null || promise.width > 0) return",
+    breaks: ["O2 promise", "P1 one writer"],
+    focus: ["returnWithPromise"],
+  },
+  /** O2: the promise is given, and written down when the disk has time. */
+  "promise before it is on disk": {
+    file: "lib/agent/keeper-promise.ts",
+    find: "await ports.postgres.promise(toKeep(before, made, ports.clock.now().mono), signal)",
+    put: "void ports.postgres.promise(toKeep(before, made, ports.clock.now().mono), signal)",
+    breaks: ["L1 lease", "O2 promise", "P1 one writer"],
+    focus: ["storeGone", "slowDisk"],
+  },
+  /** O2: a promise is published and kept on disk, and nobody keeps it. */
+  "promote in spite of a promise": {
+    file: "lib/keeper/lease.ts",
+    find: "if (promised !== null && promised > now)",
+    put: "if (promised !== null && promised > now && false)",
+    breaks: ["O2 promise", "P1 one writer"],
+    focus: ["returnWithPromise"],
+  },
+  /** O1: whoever does not answer will not object. */
+  "prolong without all promises": {
+    file: "lib/agent/keeper-promise.ts",
+    find: "if (missing.length > 0) {",
+    put: "if (missing.length > appeal.keepers.length) {",
+    breaks: ["L1 lease", "L3 fenced", "P1 one writer", "L5 lease"],
+    focus: ["cutHost", "splitStore"],
+  },
+  /** L3: a certificate is one, whatever it was about. */
+  "trust a certificate of any epoch": {
+    file: "lib/sentinel/fence.ts",
+    find: 'fence !== null && fence.epoch !== "" && certificate?.epoch === fence.epoch',
+    put: "fence !== null && certificate !== undefined",
+    breaks: ["agents run", "L3 fenced", "P1 one writer", "P2 no lost commit"],
+    focus: ["failover", "killPostgres", "cutHost"],
+  },
+  /** L4: who refuses connections must be dead. */
+  "take evidence for a fence": {
+    file: "lib/sentinel/fence.ts",
+    find: 'if (certificateOf(primary, fence) !== null) return "certificate"',
+    put: 'if (certificateOf(primary, fence) !== null || primary.keeper.failed) return "certificate"',
+    breaks: ["L3 fenced", "P1 one writer", "P2 no lost commit"],
+    focus: ["cutHost", "splitStore", "killKeeper"],
+  },
+  /** L3: the lease counts from when it was revoked, not from when it was last seen renewed. */
+  "forget the length of the lease": {
+    file: "lib/sentinel/lease.ts",
+    find: "const ends = (from: Millis, length: Millis): Millis => millis(from + drift * length)",
+    put: "const ends = (from: Millis, length: Millis): Millis => millis(from + 0.5 * length)",
+    breaks: ["L3 fenced", "P1 one writer", "P2 no lost commit"],
+    focus: ["failKeeper", "cutHost"],
+  },
+  /** L7: what the specification says now is what was in force a moment ago. */
+  "state the last lease instead of the longest": {
+    file: "lib/keeper/lease.ts",
+    find: "const most = Math.max(left, widthOf(rule), rule.wanted.lease)",
+    put: "const most = Math.min(left + rule.wanted.lease, rule.wanted.lease)",
+    breaks: ["L7 stated lease", "L3 fenced", "P1 one writer"],
+    focus: ["fencingLease", "cutHost"],
+  },
+  /** O3: the next set before the primary knows the present one. */
+  "grow the electable set unacknowledged": {
+    file: "lib/sentinel/electable.ts",
+    find: 'return known(uid) ? null : "the primary has not taken it into its electable set"',
+    put: "return null",
+    breaks: ["O3 electable", "L1 lease", "L3 fenced", "P1 one writer"],
+    focus: ["splitStore", "killMachine", "lagThenKill", "cutHost"],
+  },
+  /** L5: the guardian keeps the patience that a standby gets. */
+  "promote without a lease": {
+    file: "lib/agent/keeper-lease.ts",
+    find: "  if (!keeper.rule.used.on) return\n  if (!(await tell",
+    put: "  if (keeper.rule.used.on) return\n  if (!(await tell",
+    breaks: ["L5 lease", "P1 one writer", "L3 fenced", "P5 nothing sticks"],
+    focus: ["killMachine", "failover", "hiccups"],
+  },
+  /** P6: nobody asks, so the primary ends with its lease. */
+  "never ask for promises": {
+    file: "lib/keeper/promise.ts",
+    find: "return Number.isFinite(width) ? { lease: given, keepers, width } : null",
+    put: "return null",
+    breaks: ["P6 store outage"],
+    focus: [],
+  },
+  /** D4: whoever leads is put out of office when it is not heard at once. */
+  "unseat whoever is silent": {
+    file: "lib/agent/sentinel-doors.ts",
+    find: 'if (door !== "refused" || self.leads())',
+    put: "if (self.leads())",
+    breaks: ["D4 unseated"],
+    focus: ["freezeSentinel", "cutMachine"],
+  },
+  /** Clocks whose rates differ by a fifth: the one assumption that everything rests on. */
+  "let clocks drift by a fifth": {
+    file: "test/sim/draw.ts",
+    find: "const drift = 0.024",
+    put: "const drift = 0.1",
+    breaks: ["L3 fenced", "P1 one writer", "P2 no lost commit", "L1 lease"],
+    focus: ["cutHost", "splitStore", "storeGone"],
   },
   /** S4: a primary that was stopped on request is left behind with what it had. */
   "a wish is worth a commit": {

@@ -66,6 +66,8 @@ export interface Hooks {
     dir: Parameters<HostWatch["destroying"]>[2],
   ) => void)[]
   readonly starting: ((host: Host, dir: Parameters<HostWatch["starting"]>[1]) => void)[]
+  /** A server has left recovery. */
+  readonly promoted: ((instance: Instance) => void)[]
   /** A server let a client in. */
   readonly connected: ((instance: Instance) => void)[]
   /** A guardian was told how long PostgreSQL may run. */
@@ -109,6 +111,7 @@ export function createSim(shape: Shape): Sim {
     starting: [],
     said: [],
     connected: [],
+    promoted: [],
     held: [],
     failed: [],
   }
@@ -118,6 +121,7 @@ export function createSim(shape: Shape): Sim {
       started: () => {},
       promoted: (instance) => {
         world.trace.add(instance.process.name, "promoted", { timeline: instance.dir.wal.timeline })
+        for (const hook of hooks.promoted) hook(instance)
       },
       connected: (instance) => {
         for (const hook of hooks.connected) hook(instance)

@@ -2,7 +2,9 @@
  * How a fault is done and undone: in the trace, in the record of troubles that a loss may be
  * excused with, and in the network.
  */
-import type { Sim } from "./sim.ts"
+import type { Host } from "./host.ts"
+import type { Node } from "./nodes.ts"
+import { type Sim, isPrimary } from "./sim.ts"
 
 /** Undoes it; called once. */
 export type Heal = () => void
@@ -58,3 +60,10 @@ export function chain(sim: Sim, first: Heal, delay: number, second: () => Heal |
     for (const heal of heals) heal()
   }
 }
+
+export const nodesOf = (sim: Sim, kind: Node["kind"]): readonly Node[] =>
+  [...sim.nodes.values()].filter((node) => node.kind === kind)
+export const hosts = (sim: Sim): readonly Host[] => [...sim.hosts.values()]
+
+export const primaryOf = (sim: Sim): Host | undefined =>
+  hosts(sim).find(({ instance }) => instance !== null && isPrimary(instance))

@@ -25,7 +25,7 @@ import { type Deed, type Plan, draw, wishes } from "./draw.ts"
 import { faults } from "./faults.ts"
 import type { Heal } from "./strike.ts"
 import { startNode } from "./nodes.ts"
-import { type Operator, createOperator, removeKeeper } from "./operator.ts"
+import { type Operator, createOperator, removeKeeper, resume } from "./operator.ts"
 import { fulfil } from "./wishes.ts"
 import { type Sim, type Violation, close, createSim, startAll } from "./sim.ts"
 import { calm } from "./store.ts"
@@ -66,7 +66,7 @@ function runPlan(seed: number, focus: readonly string[]): Result {
   const struck = schedule(sim, plan, operator, begin)
   followAdvice(sim, operator)
   sim.world.run(plan.length)
-  if (sim.violations.length === 0) settle(sim, plan, struck, writers)
+  if (sim.violations.length === 0) settle(sim, plan, struck, writers, operator)
   if (sim.violations.length === 0) loss.look()
   const hash = sim.world.trace.hash()
   close(sim)
@@ -156,29 +156,49 @@ function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: D
   sim.world.at(lasts, null, once)
 }
 
+/** A pause may come back with a document that somebody restored. */
+function endPauses(sim: Sim, operator: Operator): void {
+  const reading = sim.store.core.read()
+  if (reading.kind === "absent") return
+  const { cluster, keepers } = reading.data
+  if (cluster.status.paused !== undefined) operator.change("resume", resume(null))
+  for (const [uid, { status }] of keepers)
+    if (status.paused !== undefined) operator.change("resume", resume(uid))
+}
+
 /**
  * Heals everything, then waits until nothing is missing and clients are served again, and for a
  * while more: what comes to rest stays at rest.
  */
-function settle(sim: Sim, { unit }: Plan, struck: Struck, writers: Writers): void {
+function settle(
+  sim: Sim,
+  { unit, writers: { pause } }: Plan,
+  struck: Struck,
+  writers: Writers,
+  operator: Operator,
+): void {
   const { world } = sim
   for (const heal of [...struck.heals]) heal()
   Object.assign(sim.store.weather, calm())
   world.mendAll()
   for (const node of sim.nodes.values()) startNode(sim, node)
   world.trace.add("FAULT", "everything is healed")
+  endPauses(sim, operator)
   const spec = withDefaults(sim.shape.spec)
   const bound = 240_000 + 8 * toMillis(spec.failInterval) + 2 * toMillis(spec.convergenceTimeout)
   const until = world.now() + bound
   const glance = Math.min(4_000, unit)
   let quiet = 0
   let heard = writers.acknowledged()
+  let heardAt = -Infinity
   let missing: readonly string[] = []
   while (world.now() < until && sim.violations.length === 0) {
     world.run(world.now() + glance)
     missing = waitsFor(sim)
-    const served = writers.acknowledged() > heard || isStandbyCluster(sim)
+    if (writers.acknowledged() > heard) heardAt = world.now()
     heard = writers.acknowledged()
+    // a writer may pause for longer than this looks
+    const served = world.now() - heardAt <= 2 * pause || isStandbyCluster(sim)
     quiet = missing.length === 0 && served ? quiet + 1 : 0
     if (quiet === 2) return
   }

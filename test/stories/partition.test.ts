@@ -68,8 +68,21 @@ test("a primary that is cut off from the proxies alone stays: nobody else could 
   expect(s.primary()).toBe(old)
 })
 
-test("a proxy that is cut off from the store lets its clients go, and serves when it is back", () => {
+test("O4 a proxy that is cut off from the store goes by the word of the primary's keeper", () => {
   using s = story({ proxies: 2 })
+  s.rest()
+  s.cut("p1", "store")
+  s.run(20)
+  expect(s.sim.relays.get("p1")?.route.kind).toBe("forward")
+  s.cut("p1", s.primary())
+  s.run(6)
+  expect(s.sim.relays.get("p1")?.route).toEqual({ kind: "wait", drain: null })
+  s.mend()
+  s.rest()
+})
+
+test("a proxy that is cut off from the store lets its clients go, and serves when it is back", () => {
+  using s = story({ proxies: 2, spec: { selfFencing: false } })
   s.rest()
   s.cut("p1", "store")
   s.run(6)

@@ -91,3 +91,37 @@ for (const synchronous of [false, true])
       })
     }
   })
+
+test("a switchover to the standby that no commit waits for makes it synchronous first, and loses nothing", () => {
+  const spec = { synchronousReplication: true, convergenceTimeout: duration(30_000) }
+  using s = story({ keepers: 3, proxies: 2, spec })
+  s.rest()
+  const old = s.primary()
+  const [named = ""] = s.postgres(old).inForce?.names ?? []
+  const other = s.standbys().find((name) => `stolon_${s.dbOf(name)}` !== named) ?? ""
+  ask(s, other)
+  s.until("commits wait for both", () => s.postgres(old).inForce?.names.length === 2)
+  expect(answered(s)).toBe("done")
+  expect(s.primary()).toBe(other)
+  s.rest()
+  expect(s.postgres(other).inForce?.names.length).toBe(1)
+})
+
+test("a switchover to a standby that cannot keep up with commits leaves everything as it was", () => {
+  const spec = { synchronousReplication: true, convergenceTimeout: duration(10_000) }
+  using s = story({ keepers: 3, spec })
+  s.rest()
+  const old = s.primary()
+  const names = s.postgres(old).inForce?.names ?? []
+  const other = s.standbys().find((name) => !names.includes(`stolon_${s.dbOf(name)}`)) ?? ""
+  ask(s, other)
+  s.powerOff(other)
+  expect(answered(s)).toContain(other)
+  s.until("commits wait for the one of before alone", () => {
+    const now = s.postgres(old).inForce?.names ?? []
+    return now.join() === names.join()
+  })
+  expect(s.primary()).toBe(old)
+  s.powerOn(other)
+  s.rest()
+})

@@ -38,6 +38,9 @@ function outside(
   if (electable === undefined && told === undefined) return null
   if (electable !== undefined && !electable.dbs.includes(master))
     return `${keeperUID} was elected and is not in the electable set`
-  const known = told === undefined || told.word === electable?.word || told.dbs.includes(master)
+  const known =
+    electable === undefined
+      ? told === undefined || told.dbs.includes(master)
+      : told?.word === electable.word || !electable.joining.includes(master)
   return known ? null : `${keeperUID} was elected, whom the primary would not ask for a promise`
 }

@@ -47,20 +47,40 @@ function judge(
     sim.fail("W2 may be master", `${keeperUID} was elected, which may not be`)
   // what it said since, when it was stopped in the moment of the write, the leader could not know
   const last = heard.get(keeperUID)?.findLast(({ info }) => info.postgresState?.healthy === true)
-  const best = last?.info.postgresState?.xLogPos ?? 0n
+  const best = maxOf(last?.info.postgresState?.xLogPos ?? 0n, endOfPredecessor(before, elected))
   for (const db of before.dbs.values()) {
-    if (!electable(before, db) || db.uid === elected.uid) continue
+    if (!electable(before, db) || db.uid === elected.uid || !inSets(heard, before, db)) continue
     const list = heard.get(db.spec.keeperUID) ?? []
     const recent = list.filter(({ at }) => at > now - toMillis(spec.failInterval) * 0.8)
     const old = recent.findLast(({ at }) => at < known)
     const state = old?.info.postgresState
     if (old === undefined || state === undefined || state.uid !== db.uid) continue
     if (!recent.every(({ info }) => info.postgresState?.healthy === true)) continue
+    // by that proof only who has let go may be elected, and nobody was told of what others got
+    if (after.cluster.status.fencedBy === "standbys" && state.detached === "") continue
     if (state.timelineID !== elected.status.timelineID || state.xLogPos <= best) continue
     const words = `${elected.spec.keeperUID} at ${best} was elected although ${db.spec.keeperUID}`
     sim.fail("W2 most advanced", `${words} had published ${state.xLogPos}`)
   }
 }
+
+/** O3: whoever is not in the view's set, or not in the one that the primary knows, may not be. */
+function inSets(
+  heard: ReadonlyMap<string, readonly Heard[]>,
+  { cluster, dbs }: ClusterData,
+  { uid }: DB,
+): boolean {
+  const { electable: wanted, master } = cluster.status
+  const told = heard.get(dbs.get(master)?.spec.keeperUID ?? "")?.at(-1)?.info.electable
+  if (wanted === undefined) return told === undefined || told.dbs.includes(uid)
+  return wanted.dbs.includes(uid) && (told?.word === wanted.word || !wanted.joining.includes(uid))
+}
+
+const maxOf = (a: bigint, b: bigint): bigint => (a > b ? a : b)
+
+/** Whoever takes its place back (W7) is stopped, and what it had was known when it served. */
+const endOfPredecessor = ({ cluster }: ClusterData, { uid, status }: DB): bigint =>
+  cluster.status.predecessor === uid ? status.xLogPos : 0n
 
 /**
  * By the view alone: a good standby, and in synchronous mode one that the old primary waits for.

@@ -4,6 +4,7 @@
  * have been wrong.
  */
 import type { ClusterData, DB } from "#model/cluster.ts"
+import type { Host } from "../host.ts"
 import type { Instance } from "../server.ts"
 import type { Sim } from "../sim.ts"
 
@@ -15,9 +16,20 @@ export function mayAcknowledge(sim: Sim, old: DB, after: ClusterData): string | 
   const { name, up, frozen } = host.machine
   // it ends in the moment in which it goes on (N1)
   const over = (host.guardian?.until ?? 0) <= sim.world.now()
-  if (!up || (frozen > 0 && over)) return null
+  const still = frozen > 0 || instance.process.state === "frozen"
+  if (!up || (still && over)) return null
   if (isCutShort(sim, instance, after)) return null
+  // the new one waits until its promise has lapsed, and by then this one has ended (O2)
+  const next = after.dbs.get(after.cluster.status.master)?.spec.keeperUID ?? ""
+  if (boundUntil(sim.hosts.get(next)) >= (host.guardian?.until ?? 0)) return null
   return `PostgreSQL on ${name} still takes writes`
+}
+
+/** Until when the promise on a keeper's disk binds it, by its clock. */
+export function boundUntil(host: Host | undefined): number {
+  const promise = host?.disk.promise ?? null
+  if (host === undefined || promise === null) return -Infinity
+  return host.promisedAt + (1.05 * promise.width) / host.machine.rate
 }
 
 const takesWrites = (instance: Instance): boolean =>

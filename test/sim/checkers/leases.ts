@@ -3,8 +3,8 @@
  *
  * L1: no guardian is told of a lease longer than L after an info of its keeper reached the store;
  * O1 and O2: a longer one only while everybody who could be elected is bound by a promise on disk
- * that lasts longer. L5: nobody acknowledges without a lease that runs. L7: no info states a lease
- * shorter than the one in force.
+ * that lasts longer, and who is bound is not promoted. L5: nobody acknowledges without a lease that
+ * runs. L7: no info states a lease shorter than the one in force.
  */
 import { toMillis } from "#base/duration.ts"
 import { leaseOf } from "#keeper/lease.ts"
@@ -14,6 +14,7 @@ import type { Host } from "../host.ts"
 import type { Ack } from "../ledger.ts"
 import type { Instance } from "../server.ts"
 import type { Sim } from "../sim.ts"
+import { boundUntil } from "./fenced.ts"
 
 interface Heard {
   readonly at: number
@@ -35,6 +36,7 @@ export function checkLeases(sim: Sim): void {
     heard.set(what.info.uid, { at: sim.world.now(), info: what.info })
     stated(sim, what.info)
   })
+  sim.hooks.promoted.push((instance) => promoted(sim, instance))
   sim.hooks.held.push((host) => granted(sim, host, heard.get(host.machine.name), longest))
   sim.ledger.listeners.push((ack, instance) => acknowledged(sim, ack, instance))
 }
@@ -44,7 +46,9 @@ function granted(sim: Sim, host: Host, last: Heard | undefined, longest: number)
   if (guardian === null || guardian.lease === null || !machine.up) return
   const renewed = (last?.at ?? -Infinity) + longest / machine.rate
   if (guardian.until <= renewed + slack || last === undefined) return
-  const free = electable(sim, last.info).filter((uid) => boundUntil(sim, uid) < guardian.until)
+  const free = electable(sim, last.info).filter(
+    (uid) => boundUntil(sim.hosts.get(uid)) < guardian.until,
+  )
   const beyond = Math.round(guardian.until - renewed)
   if (free.length > 0)
     sim.fail(
@@ -61,18 +65,19 @@ function electable(sim: Sim, { uid, electable: told }: KeeperInfo): readonly str
   const primary = dbs.get(cluster.status.master)
   // where another is the primary already, promises to this one came before
   if (primary?.spec.keeperUID !== uid || cluster.status.primaryRevoked) return []
+  const { electable: wanted } = cluster.status
   const both = (one: DBUID): boolean =>
-    told === undefined || told.word === cluster.status.electable?.word || told.dbs.includes(one)
-  return (cluster.status.electable?.dbs ?? [])
+    told?.word === wanted?.word || wanted?.joining.includes(one) !== true
+  return (wanted?.dbs ?? [])
     .filter((one) => both(one) && one !== primary.uid)
     .flatMap((one) => dbs.get(one)?.spec.keeperUID ?? [])
 }
 
-function boundUntil(sim: Sim, uid: string): number {
-  const host = sim.hosts.get(uid)
-  const promise = host?.disk.promise ?? null
-  if (host === undefined || promise === null) return -Infinity
-  return host.promisedAt + (1.05 * promise.width) / host.machine.rate
+/** O2: whoever has promised promotes nobody until the promise has lapsed. */
+function promoted(sim: Sim, { machine: { name } }: Instance): void {
+  const left = boundUntil(sim.hosts.get(name)) - sim.world.now()
+  if (left > slack)
+    sim.fail("O2 promise", `${name} was promoted, and is bound for ${Math.round(left)} ms`)
 }
 
 function stated(sim: Sim, { uid, fencing }: KeeperInfo): void {

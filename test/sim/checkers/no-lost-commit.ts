@@ -19,7 +19,10 @@ export interface LossCheck {
 
 export function checkNoLostCommit(sim: Sim): LossCheck {
   let looked = ""
+  const reigns: Reign[] = []
   sim.store.core.listeners.written.push((before, after) => {
+    const host = after.dbs.get(after.cluster.status.master)?.spec.keeperUID ?? ""
+    if (host !== reigns[reigns.length - 1]?.host) reigns.push({ host, from: sim.world.now() })
     const open = after.proxy.spec.masterDbUid
     if (open !== "" && open !== before?.proxy.spec.masterDbUid) looked = ""
   })
@@ -27,9 +30,15 @@ export function checkNoLostCommit(sim: Sim): LossCheck {
   sim.ledger.listeners.push((ack, instance) => {
     if (looked === ack.writer || !ack.throughProxy) return
     looked = ack.writer
-    judge(sim, instance.machine.name)
+    judge(sim, instance.machine.name, reigns)
   })
-  return { look: () => primaryHosts(sim).forEach((host) => judge(sim, host)) }
+  return { look: () => primaryHosts(sim).forEach((host) => judge(sim, host, reigns)) }
+}
+
+/** Who was the primary, from when on. */
+interface Reign {
+  readonly host: string
+  readonly from: number
 }
 
 /** The host to whose PostgreSQL the view leads clients. */
@@ -40,24 +49,31 @@ function primaryHosts(sim: Sim): readonly string[] {
   return db === undefined ? [] : [db.spec.keeperUID]
 }
 
-function judge(sim: Sim, host: string): void {
+function judge(sim: Sim, host: string, reigns: readonly Reign[]): void {
   const instance = sim.hosts.get(host)?.instance ?? null
   if (instance === null || !isPrimary(instance)) return
   const { wal, systemID } = instance.dir
   for (const ack of sim.ledger.acks) {
     if (ack.lost || ack.systemID !== systemID || holds(wal, ack.record)) continue
     ack.lost = true
-    const excuse = forgiven(sim, ack)
+    const excuse = forgiven(sim, ack, reigns)
     if (excuse === null) return sim.fail("P2 no lost commit", describe(ack, host))
     sim.world.trace.add("checker", "lost row forgiven", { row: ack.row, excuse })
   }
 }
 
-function forgiven(sim: Sim, ack: Ack): string | null {
+function forgiven(sim: Sim, ack: Ack, reigns: readonly Reign[]): string | null {
   if (ack.strict) return null
   // Without leases nothing fences a primary from clients that go around the gate.
   if (!ack.throughProxy && !sim.fenced) return "a direct client"
-  return sim.troubles.between(ack.host, ack.at, sim.world.now())
+  const now = sim.world.now()
+  // who took over with the row may have lost it in turn
+  const since = reigns.filter(({ from }, i) => i + 1 < reigns.length && from > ack.at)
+  for (const host of [ack.host, ...since.map((reign) => reign.host)]) {
+    const excuse = sim.troubles.between(host, ack.at, now)
+    if (excuse !== null) return excuse
+  }
+  return null
 }
 
 const describe = (ack: Ack, host: string): string =>

@@ -2,12 +2,13 @@
  * P1: at any moment at most one PostgreSQL acknowledges writes: of clients that come through
  * proxies, and with self-fencing on of any client at all.
  *
- * Every acknowledgement that a client heard belongs to a writer: a host and a timeline. From a
- * writer's first to its last acknowledgement, by PostgreSQL's own moment, no other writer may
- * acknowledge. Direct clients are not counted where no lease fences, and not in the milliseconds
- * after a whole machine stood still (N1).
+ * Every acknowledgement that a client heard belongs to a writer: one run of PostgreSQL on one host
+ * and timeline (a predecessor that is put back runs anew, W7). From a writer's first to last, by
+ * PostgreSQL's own moment, no other writer may acknowledge. Direct clients are not counted where no
+ * lease fences, and not in the milliseconds after a whole machine stood still (N1).
  */
 import type { Ack } from "../ledger.ts"
+import type { Instance } from "../server.ts"
 import type { Sim } from "../sim.ts"
 
 interface Reign {
@@ -18,10 +19,13 @@ interface Reign {
 
 export function checkOneWriter(sim: Sim): void {
   const reigns = new Map<string, Reign>()
-  sim.ledger.listeners.push((ack) => {
+  const runs = new Map<Instance, number>()
+  sim.ledger.listeners.push((ack, instance) => {
     const { writer, at, systemID } = ack
     if (!ack.throughProxy && (!sim.fenced || isThawing(sim, ack))) return
-    const key = `${systemID}/${writer}`
+    const run = runs.get(instance) ?? runs.size
+    runs.set(instance, run)
+    const key = `${systemID}/${writer}/${run}`
     const reign = reigns.get(key) ?? { writer, first: at, last: at }
     reign.first = Math.min(reign.first, at)
     reign.last = Math.max(reign.last, at)

@@ -71,5 +71,6 @@ test("status in the hold of a switchover waits for that, and not for the primary
     request: "n1",
     keeper: "pg2",
     phase: "hold",
+    waiting: null,
   })
 })

@@ -52,7 +52,7 @@ const open = view({ ...answer(true), master: "db2" }, "db2")
 /** Looks, each at its time, after a request at 0. */
 function run(looks: readonly (readonly [at: number, data: ClusterData, infos?: typeof noInfos])[]) {
   let watch = newWatch(nonce, db("db1"), millis(0))
-  let progress: Progress = { kind: "waiting", why: null }
+  let progress: Progress = { kind: "waiting", why: null, on: "" }
   const lines: string[] = []
   for (const [at, data, infos = noInfos] of looks) {
     const seen = see(watch, { data, infos, leader: null }, millis(at))
@@ -125,7 +125,7 @@ describe("see()", () => {
 
   test("is not done while clients are led nowhere, whatever the answer says", () => {
     const early = view({ ...answer(true), master: "db2" }, "")
-    expect(run([[10, early, ready]]).progress).toEqual({ kind: "waiting", why: null })
+    expect(run([[10, early, ready]]).progress).toEqual({ kind: "waiting", why: null, on: "" })
   })
 
   test("tells a refusal with the leader's reason", () => {
@@ -148,7 +148,7 @@ describe("see()", () => {
       [150, stop],
       [200, closed],
     ] as const
-    expect(run(looks).progress).toEqual({ kind: "waiting", why: "pg2 lacks WAL" })
+    expect(run(looks).progress).toEqual({ kind: "waiting", why: "pg2 lacks WAL", on: "" })
     expect(run([...looks, [500, reopened]])).toMatchObject({
       lines: [
         "asked, checkpoint: 0.10 s together (too fast to be seen one by one)",
@@ -175,6 +175,7 @@ describe("see()", () => {
     ] as const
     expect(run(looks).progress).toEqual({
       kind: "waiting",
+      on: "",
       why: "pg1, the primary, failed meanwhile",
     })
     expect(run([...looks, [300, view({ ...failed, master: "db3" }, "db3")]]).progress).toEqual({

@@ -128,6 +128,21 @@ describe("L5 plan()", () => {
   })
 })
 
+test("W1 a disk that takes no data holds up no stop: what is to be noted comes after it", () => {
+  const { machine } = settle(stoppedPrimary, primary)
+  const data = view({
+    spec: { ...spec, selfFencing: true },
+    dbs: [db("db1"), follower],
+    epoch: "e1",
+    revoked: true,
+  })
+  const failing = (step: Step): boolean => step.kind === "save-fencing"
+  expect(kinds(settle(machine, data))).toEqual(["stop", "save-fencing", "certify"])
+  const run = (): unknown => settle(machine, data, { failing })
+  expect(run).toThrow("no end")
+  expect(next(machine, data, lease(9e9))).toBe("stop")
+})
+
 describe("D3 a primary whose PostgreSQL died", () => {
   const machine = ready(stoppedPrimary, primary)
   const failing = (data: ClusterData) => {

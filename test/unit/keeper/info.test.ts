@@ -6,7 +6,8 @@ import { describe, expect, test } from "bun:test"
 import { desire } from "#keeper/desire.ts"
 import { keeperInfo, urgentPart } from "#keeper/info.ts"
 import type { ClusterData } from "#model/cluster.ts"
-import { dbUID, generation, infoUID } from "#model/ids.ts"
+import { lsn } from "#base/lsn.ts"
+import { dbUID, epoch, generation, infoUID } from "#model/ids.ts"
 import type { KeeperInfo } from "#model/info.ts"
 import { boot, db, followsOther, me, other, settings, view } from "./build.ts"
 import { type Machine, dir, emptyMachine, observe } from "./model.ts"
@@ -38,6 +39,35 @@ describe("keeperInfo()", () => {
     expect(keeperInfo(report, infoUID("i1"))?.postgresState?.healthy).toBe(false)
     const well = { ...report, local: observe(up) }
     expect(keeperInfo(well, infoUID("i1"))?.postgresState?.healthy).toBe(true)
+  })
+  test("P1 a certificate is not repeated while what it speaks of runs, in its own epoch", () => {
+    const certificate = {
+      epoch: epoch("e1"),
+      bootUUID: boot,
+      dbuid: dbUID("db1"),
+      finalLSN: lsn(0n),
+      reason: "",
+    }
+    const words = {
+      epoch: epoch("e1"),
+      detached: null,
+      ending: false,
+      peerAddress: "",
+      promises: false,
+      fencing: undefined,
+      electable: null,
+      promise: null,
+    }
+    const said = (machine: Machine, word: string): Partial<KeeperInfo> | null => {
+      const local = { ...observe(machine), certificate }
+      const spoken = { ...words, epoch: epoch(word) }
+      const report = { local, settings, desired: null, work: "", ledByUs: true, words: spoken }
+      return keeperInfo(report, infoUID("i1"))
+    }
+    expect(said(stopped, "e1")).toMatchObject({ certificate, evidence: "failed" })
+    expect(said(up, "e2")).toMatchObject({ certificate, evidence: "" })
+    expect(said(up, "e1")).not.toHaveProperty("certificate")
+    expect(said(up, "e1")).toMatchObject({ evidence: "" })
   })
   test("publishes nothing before the keeper belongs to a cluster", () => {
     const nobody = {

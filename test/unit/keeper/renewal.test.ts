@@ -6,7 +6,7 @@ import { describe, expect, test } from "bun:test"
 import { millis } from "#base/brand.ts"
 import { duration } from "#base/duration.ts"
 import type { ClusterData } from "#model/cluster.ts"
-import { dbUID, generation, keeperUID } from "#model/ids.ts"
+import { dbUID, generation, keeperUID, nonce } from "#model/ids.ts"
 import type { KeeperInfo } from "#model/info.ts"
 import type { Step } from "#model/step.ts"
 import { StoreError } from "#port/store.ts"
@@ -139,10 +139,13 @@ describe("a primary under self-fencing", () => {
   test("its guardian knows what to certify, where a leader acts on it and somebody could take over", async () => {
     await using world = keeper(stoppedPrimary, asked())
     await world.until(() => world.testaments.length > 2, "leases")
-    expect(world.testaments.at(-1)).toMatchObject({ epoch: "e1", db: "db1", info: { uid: "k1" } })
+    const named = { epoch: "e1", db: "db1", info: { uid: "k1" } }
+    expect(world.testaments.at(-1)).toMatchObject({ ...named, certify: true })
     world.view = asked({ spec: { ...spec, failureDetection: "silence" } })
     world.changed()
-    await world.until(() => world.testaments.at(-1) === null, "nothing to certify")
+    await world.until(() => world.testaments.at(-1)?.certify === false, "nothing to certify")
+    // what was certified before is over all the same: no start goes without the epoch
+    expect(world.testaments.at(-1)).toMatchObject(named)
   })
 })
 
@@ -264,4 +267,28 @@ test("D-23 a specification that breaks a rule ends no lease: it is still said wh
   await world.until(() => now() > end, "some leases")
   expect(world.leases.at(-1)).toBeGreaterThan(now())
   expect(world.events.map(({ code }) => code)).toContain("view.invalid")
+})
+
+test("O3 of two reads that overlap, the one that ends last does not bring an older set back", async () => {
+  const slow = { ...spec, fencingLease: duration(2_000) }
+  const set = (word: string, dbs: string[]): ClusterData => {
+    const data = asked({ spec: slow })
+    const electable = { word: nonce(word), dbs: dbs.map(dbUID), joining: [] }
+    return { ...data, cluster: { ...data.cluster, status: { ...data.cluster.status, electable } } }
+  }
+  const [before, after] = [set("w1", []), set("w2", ["db2"])]
+  await using world = keeper(stoppedPrimary, before)
+  await world.until(() => last(world)?.postgresState?.acceptsClients === true, "a primary")
+  const answers = [Promise.withResolvers<ClusterData>(), Promise.withResolvers<ClusterData>()]
+  let asking = 0
+  const gone = (): Promise<never> => Promise.reject(new StoreError("unavailable", "gone"))
+  world.answer = () => answers[asking++]?.promise ?? gone()
+  world.changed()
+  await world.until(() => asking >= 2, "a look and a renewal")
+  answers[0]?.resolve(after)
+  await world.until(() => last(world)?.electable?.word === "w2", "the new word")
+  answers[1]?.resolve(before) // the store said this before the other, and the network kept it
+  const said = world.published.length
+  await world.until(() => world.published.length > said + 5, "some beats")
+  expect(world.published.slice(said).map(({ electable }) => electable?.word)).not.toContain("w1")
 })

@@ -154,6 +154,15 @@ describe("a paused keeper", () => {
     expect(after.machine.server?.ready).toBe(true)
   })
 
+  test("still does not start it when there was configuration to write in between", () => {
+    const up = settle(running, primaryView)
+    const changed = { ...db("db1", { pgParameters: new Map([["work_mem", "9MB"]]) }) }
+    const seen = view({ dbs: [{ ...changed, generation: generation(2) }, other()] })
+    const run = settle(ended(up.machine), pausing(seen), { memory: up.plan.memory })
+    expect(kinds(run)).toContain("write-config")
+    expect(run.machine.server).toBeNull()
+  })
+
   test("starts PostgreSQL with itself: who starts a keeper asks for that", () => {
     expect(settle(start, pausing(primaryView)).machine.server?.ready).toBe(true)
   })

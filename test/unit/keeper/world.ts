@@ -26,6 +26,8 @@ export interface World extends AsyncDisposable {
   trouble: Error | null
   /** Reads hang while this is set. */
   hang: boolean
+  /** What a read comes to, and when; null: what is there, at once. */
+  answer: ((seen: ClusterData | null) => Promise<ClusterData | null>) | null
   /** Publishes hang while this is set. */
   mute: boolean
   /** The guardian does not answer. */
@@ -71,6 +73,7 @@ export function keeper(
     view: seen,
     trouble: null,
     hang: false,
+    answer: null,
     mute: false,
     deaf: false,
     order: [],
@@ -136,9 +139,8 @@ function storeOf(world: World, watch: (callback: () => void) => void): Store {
       if (world.hang) return aborted(signal)
       if (world.trouble !== null) throw world.trouble
       const version = "1" as never
-      return world.view === null
-        ? { kind: "absent", version: null }
-        : { kind: "found", data: world.view, version }
+      const data = world.answer === null ? world.view : await world.answer(world.view)
+      return data === null ? { kind: "absent", version: null } : { kind: "found", data, version }
     },
     async publish(what, ttl, signal) {
       if (world.mute) return aborted(signal)

@@ -66,6 +66,47 @@ test("a frozen guardian is replaced by the next keeper, and its PostgreSQL goes 
   await next.end(seconds(5), never)
 }, 15_000)
 
+test("P1 a guardian that freezes beside a living keeper does not outlast the lease, nor does its PostgreSQL", async () => {
+  await using pg = await cluster(from)
+  const supervisor = await pg.open()
+  const exits: Exit[] = []
+  supervisor.onExit((exit) => exits.push(exit))
+  const end = mono(2_000)
+  await supervisor.lease(end, null, never)
+  await supervisor.start(pg.what, never)
+  const guardian = pg.guardian()
+  process.kill(guardian.pid, "SIGSTOP")
+  // what the keeper says next is never answered
+  const unheard = new AbortController()
+  const next = supervisor.lease(mono(30_000), null, unheard.signal).catch(() => "unheard")
+  try {
+    await until("PostgreSQL is gone", () => !stillRuns(pg.pgData), 4_000)
+    expect(mono(0)).toBeLessThan(end + 100)
+    expect(isAlive(guardian)).toBe(false)
+    await until("the exit is reported", () => exits.length > 0, 3_000)
+  } finally {
+    unheard.abort()
+    await next
+    if (isAlive(guardian)) process.kill(guardian.pid, "SIGKILL")
+  }
+  await supervisor.end(seconds(30), never)
+}, 15_000)
+
+test("a guardian that a keeper finds under a lease, and that freezes then, does not outlast it either", async () => {
+  await using pg = await cluster(from)
+  const first = await pg.open()
+  await first.lease(mono(2_000), null, never)
+  await first.start(pg.what, never)
+  await first[Symbol.asyncDispose]()
+  const second = await pg.open()
+  const end = second.leased ?? mono(0)
+  const guardian = pg.guardian()
+  process.kill(guardian.pid, "SIGSTOP")
+  await until("PostgreSQL is gone", () => !stillRuns(pg.pgData), 4_000)
+  expect(mono(0)).toBeLessThan(end + 100)
+  await second.end(seconds(30), never)
+}, 15_000)
+
 test("PostgreSQL ends when its guardian is killed, and a new guardian takes over", async () => {
   await using pg = await cluster(from)
   const supervisor = await pg.open()

@@ -133,7 +133,7 @@ test("D-44 stop() escalates when a frozen backend holds up the fast shutdown", a
   expect(stillRuns(pg.pgData)).toBe(false)
 }, 15_000)
 
-test("a guardian that was frozen past the deadline ends PostgreSQL when it wakes", async () => {
+test("a guardian that was frozen past the deadline, its keeper gone, ends PostgreSQL when it wakes", async () => {
   await using pg = await cluster(from)
   const supervisor = await pg.open()
   await supervisor.start(pg.what, never)
@@ -143,6 +143,8 @@ test("a guardian that was frozen past the deadline ends PostgreSQL when it wakes
   process.kill(guardian.pid, "SIGSTOP")
   // A hold that is sent while it sleeps must not extend the lease when it is read at last.
   const late = supervisor.hold(mono(1_200), never).catch(() => null)
+  await Bun.sleep(0) // it is on its way
+  await supervisor[Symbol.asyncDispose]() // who lives would not wait for the guardian to wake
   await until("the deadline has passed", () => mono(0) > deadline + 500)
   expect(stillRuns(pg.pgData)).toBe(true)
   process.kill(guardian.pid, "SIGCONT")

@@ -42,6 +42,7 @@ const will = (pg: Cluster, more: Partial<Will> = {}): Will => ({
   boot: "boot-1",
   file: fileOf(pg),
   herald: null,
+  certify: true,
   ...more,
 })
 const certificate = (pg: Cluster): Certificate =>
@@ -127,6 +128,28 @@ test("after a certificate the guardian starts nothing in that epoch, and in the 
   await second.lease(mono(30_000), will(pg, { epoch: "e2" }), never)
   await second.start(pg.what, never)
   await second.end(seconds(30), never)
+})
+
+test("P1 after a certificate nothing starts in that epoch, though nobody could take over by now", async () => {
+  await using pg = await cluster(from)
+  const supervisor = await pg.open()
+  await supervisor.lease(mono(900), will(pg), never)
+  await supervisor.start(pg.what, never)
+  await written(pg)
+  await supervisor.lease(mono(30_000), will(pg, { certify: false }), never)
+  const start = supervisor.start(pg.what, never)
+  await expect(start).rejects.toThrow("certified already")
+  await supervisor.end(seconds(30), never)
+})
+
+test("what nobody could take over from is not certified", async () => {
+  await using pg = await cluster(from)
+  const supervisor = await pg.open()
+  await supervisor.lease(mono(900), will(pg, { certify: false }), never)
+  await supervisor.start(pg.what, never)
+  await until("PostgreSQL is gone", () => !stillRuns(pg.pgData))
+  await supervisor.end(seconds(30), never)
+  expect(existsSync(fileOf(pg))).toBe(false)
 })
 
 test("a plain hold takes the will back, and so does the end that a keeper asks for", async () => {

@@ -96,6 +96,16 @@ describe("who is elected", () => {
     // the primary prolongs its lease by the promise of k2 alone, as far as anybody knows
     expect(dead(w).primary()).toBe("k2")
   })
+  test("and not one who came in last, though an older info of the primary arrives late and names it", () => {
+    const w = settled()
+    const late = w.state.electable!
+    rounds(w.set("k3", { mute: true }), 5)
+    acknowledge(w).tick()
+    w.set("k3", { mute: false, position: 9_000n }).until(() => set(w)?.length === 2, 9)
+    w.set("k1", { says: { ...w.machine("k1").says, electable: late } }).tick()
+    expect(late.dbs).toContain(w.uid("k3"))
+    expect(dead(w).primary()).toBe("k2")
+  })
   test("and not one who came in last, when nobody knows what the primary published", () => {
     const w = rounds(settled().set("k3", { mute: true }), 5)
     acknowledge(w).tick()

@@ -1,6 +1,6 @@
 /** Which proxies count as active (reference 5.4, P1 and P2; the proxy scenarios of 11.1). */
 import { describe, expect, test } from "bun:test"
-import { emptyMemory } from "#sentinel/memory.ts"
+import { emptyMemory, interrupt } from "#sentinel/memory.ts"
 import { type World, world } from "./world.ts"
 
 const one = (): World => world().keeper("k1", "k2").proxy("p1").settled()
@@ -48,6 +48,18 @@ describe("a proxy", () => {
     w.ticks(5)
     w.memory = emptyMemory
     w.ticks(6)
+    expect(enabled(w)).toEqual(["p1"])
+    w.ticks(2)
+    expect(enabled(w)).toEqual([])
+  })
+  test("P6 whose key expired in an outage of the store keeps its sessions for its timeout", () => {
+    const w = one()
+    const proxy = w.proxies.get("p1")!
+    proxy.bounded = true
+    w.ticks(2)
+    w.memory = interrupt(w.memory)
+    proxy.alive = false
+    w.ticks(3)
     expect(enabled(w)).toEqual(["p1"])
     w.ticks(2)
     expect(enabled(w)).toEqual([])

@@ -1,0 +1,115 @@
+/**
+ * Leases, promises and evidence, told as sequences (protocol parts 2, 4, 5 and 6): what an outage
+ * of the store takes down and what it does not, and how guardians and keepers die apart.
+ */
+import { expect, test } from "bun:test"
+import { switchover } from "#test/sim/operator.ts"
+import { type Story, story } from "./story.ts"
+
+/** At rest, and the primary knows whom to ask for promises. */
+function ready(setting: Parameters<typeof story>[0] = {}): Story {
+  const s = story(setting)
+  s.rest()
+  s.until("the electable set is agreed on", () => {
+    const { electable } = s.view().cluster.status
+    const { keepers } = s.sim.store.core.infos()
+    const told = [...keepers.values()].find(({ uid }) => uid === s.primary())?.electable
+    return electable !== undefined && electable.dbs.length > 0 && told?.word === electable.word
+  })
+  s.told()
+  return s
+}
+
+const failures = (s: Story): { count: number } => {
+  const failed = { count: 0 }
+  s.sim.hooks.failed.push(() => void failed.count++)
+  return failed
+}
+
+for (const state of ["refusing", "hung"] as const)
+  test(`P6 a store that is ${state} for everybody for a minute takes nothing down`, () => {
+    using s = ready({ keepers: 3 })
+    const failed = failures(s)
+    const [primary, sessions] = [s.primary(), s.postgres(s.primary()).sessions.size]
+    s.sim.store.weather.state = state
+    for (let i = 0; i < 15; i++) {
+      const before = s.writers.acknowledged()
+      s.run(4)
+      expect([i, s.writers.acknowledged() > before]).toEqual([i, true])
+    }
+    s.sim.store.weather.state = "up"
+    s.run(30)
+    expect(s.primary()).toBe(primary)
+    expect(s.postgres(primary).sessions.size).toBeGreaterThanOrEqual(Math.min(1, sessions))
+    expect(failed.count).toBe(0)
+    expect(s.told().filter((line) => / (primary|guardian)\./.test(line))).toEqual([])
+  })
+
+test("the store gone for the primary's side only: it ends with its lease, and the others go on", () => {
+  using s = ready({ keepers: 3 })
+  const primary = s.primary()
+  s.cut(primary, "store")
+  s.until("another is elected", () => s.primary() !== primary)
+  expect(s.sim.hosts.get(primary)?.instance ?? null).toBeNull()
+  const told = s.told()
+  expect(told).toContain("first guardian.deadline")
+  expect(told.indexOf("first guardian.deadline")).toBeLessThan(told.indexOf("s1 primary.elected"))
+  s.mend()
+  s.rest()
+})
+
+test("O3 a standby that dies in the same outage fences the primary: two faults", () => {
+  using s = ready({ keepers: 3 })
+  s.sim.store.weather.state = "refusing"
+  s.run(5)
+  expect(s.told()).toEqual([])
+  s.powerOff(s.standbys()[0] ?? "")
+  s.until("the lease runs out", () => s.told().includes("first guardian.deadline"))
+})
+
+test("S6 twenty switchovers under load fail no transaction", () => {
+  using s = ready({ keepers: 3 })
+  const failed = failures(s)
+  for (let i = 0; i < 20; i++) {
+    const primary = s.primary()
+    s.ctl("switchover", switchover(s.sim, null))
+    s.until("the role has moved", () => s.primary() !== primary)
+    s.rest()
+  }
+  expect(failed.count).toBe(0)
+}, 60_000)
+
+test("D4 a leader that has ended loses its office at once, not after its time to live", () => {
+  using s = ready({ sentinels: 2 })
+  const leader = s.leader()
+  s.kill(leader)
+  const died = s.sim.world.now()
+  s.until("another leads", () => s.leader() !== leader)
+  expect(s.sim.world.now() - died).toBeLessThan(1_000)
+  s.start(leader)
+  s.rest()
+})
+
+test("a guardian that is killed takes its PostgreSQL along; its keeper starts both again", () => {
+  using s = ready({ keepers: 2 })
+  const primary = s.primary()
+  const guardian = s.sim.hosts.get(primary)?.guardian
+  if (guardian === null || guardian === undefined) throw new Error("no guardian")
+  s.sim.troubles.begin(primary, "its guardian is killed", s.sim.world.now())
+  s.sim.world.kill(guardian.process)
+  expect(s.sim.hosts.get(primary)?.instance ?? null).toBeNull()
+  s.rest()
+})
+
+test("a primary's keeper that is killed for good: its guardian certifies the end, then another is elected", () => {
+  using s = ready({ keepers: 3 })
+  const primary = s.primary()
+  s.sim.troubles.begin(primary, "its keeper is killed", s.sim.world.now())
+  s.kill(primary)
+  s.until("another is elected", () => s.primary() !== primary)
+  const told = s.told()
+  expect(told.indexOf("first guardian.deadline")).toBeGreaterThanOrEqual(0)
+  expect(told.indexOf("first guardian.deadline")).toBeLessThan(told.indexOf("s1 primary.elected"))
+  s.start(primary)
+  s.rest()
+})
