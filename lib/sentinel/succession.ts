@@ -37,18 +37,20 @@ export function succeed(given: ClusterData, round: Round, primary: DBFact): Clus
   round.sayOnce("primary.fenced", { db: primary.uid, epoch: fence.epoch, by: fence.by ?? "" })
   const { ready, awaited, refused } = candidates(data, facts, primary, fence)
   const best = choose(ready, data, certifiedEnd(primary, fence))
-  // a switchover waits for the one that was asked for, though another has everything already
-  const { switchover } = data.cluster.status
+  // the one that was asked for is waited for, though another has everything already
+  const { switchover, failoverRequest } = data.cluster.status
   const asked = ready.find(({ keeper }) => keeper.uid === switchover?.keeper)
   if (hasToWait(data, round, primary, switchover === undefined ? best : asked, fence))
     return ask(data, round, [primary, ...awaited, ...ready])
+  const named = awaited.filter(({ keeper }) => keeper.uid === failoverRequest?.keeper)
+  if (named.length > 0) return ask(data, round, named)
   if (awaited.length > 0 && !hasAll(best, primary, fence)) return ask(data, round, awaited)
   const before = restorable(data, facts, primary)
   if (before !== null && (best === undefined || hasMore(before, best)))
     return restore(data, round, primary, before)
   const present = primary.keeper.alive && !primary.keeper.failed
   // S4: what a primary that is still there certified is lost by nobody's election
-  if (best !== undefined && present && lacks(data, primary, best, fence))
+  if (best !== undefined && present && lacks(data, round, primary, best, fence))
     return reinstate(data, round, primary, `${best.keeper.uid} lacks what it had acknowledged`)
   if (best !== undefined) return promote(data, round, primary, best)
   if (present) return reinstate(data, round, primary, explain(refused))
@@ -127,12 +129,19 @@ function hasAll(fact: DBFact | undefined, primary: DBFact, fence: Fence): boolea
  * not known after a stop by force: enough of a reason when it failed, but no operator's wish is
  * worth an acknowledged commit.
  */
-function lacks(data: ClusterData, primary: DBFact, best: DBFact, fence: Fence): boolean {
+function lacks(
+  data: ClusterData,
+  { memory: { revivals } }: Round,
+  primary: DBFact,
+  best: DBFact,
+  fence: Fence,
+): boolean {
   if (primary.db.spec.role === "standby") return false // the top of a standby cluster
   const end = certifiedEnd(primary, fence)
-  if (end > 0n) return best.position < end
   const { failoverRequest, switchover } = data.cluster.status
   const wished = failoverRequest !== undefined || switchover !== undefined
+  // put back once and not up again: then its place is not kept for what nobody can get at (P5)
+  if (end > 0n) return best.position < end && (wished || revivals === 0)
   return wished && primary.keeper.obeys && !primary.db.spec.synchronousReplication
 }
 

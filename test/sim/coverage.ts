@@ -37,6 +37,7 @@ export const unreachable: Readonly<Record<string, string>> = {
 /** What two thousand seeds may or may not meet, and who makes sure of it. */
 export const rare: Readonly<Record<string, string>> = {
   "step remove-asides": "an old copy is given up long after a new one streams; test/stories has it",
+  "event spec.restored": "a wish takes the word away in a moment; test/unit/sentinel has it",
   "event start.failed": "a fault within the milliseconds of a start; test/unit/keeper has it",
 }
 
