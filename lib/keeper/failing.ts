@@ -10,6 +10,7 @@ import type { Epoch } from "#model/ids.ts"
 import type { Certificate } from "#model/info.ts"
 import { zeroLsn } from "#base/lsn.ts"
 import type { Local } from "#model/local.ts"
+import type { Memory } from "./memory.ts"
 import { type Outline, type World, outline, running, stop } from "./outline.ts"
 import { type Settings, urgentEscalation } from "./settings.ts"
 
@@ -19,13 +20,27 @@ import { type Settings, urgentEscalation } from "./settings.ts"
  * long recovery every few seconds never comes to its end.
  */
 export function notedDown(world: World): World {
-  const { local, memory, now } = world
+  const { local, memory, now, want } = world
   const { server } = local
-  const died = server.kind === "down" && memory.wasUp
-  const since = died ? (memory.downSince ?? now) : memory.downSince
+  const before = forgiven(world)
+  const died = server.kind === "down" && before.wasUp
+  const since = died ? (before.downSince ?? now) : before.downSince
   const answers = server.kind === "up" || (server.kind === "starting" && server.refused === true)
   const downSince = answers ? null : since
-  return downSince === memory.downSince ? world : { ...world, memory: { ...memory, downSince } }
+  const downIn = downSince === null ? null : (want.heirsIn ?? before.downIn)
+  const same = downSince === memory.downSince && downIn === memory.downIn
+  return same ? world : { ...world, memory: { ...before, downSince, downIn } }
+}
+
+/**
+ * The time counts in one epoch. Its guardian may have certified the end where this keeper did not
+ * get to it, and by the next epoch it was put back: what ended the last one must not end this, too.
+ */
+function forgiven({ memory, want: { heirsIn } }: World): Memory {
+  const { downIn } = memory
+  return downIn === null || heirsIn === undefined || heirsIn === downIn
+    ? memory
+    : { ...memory, downSince: null, downIn: null, wasUp: false }
 }
 
 /** The steps that give the primary up, or null while it may come back. */

@@ -62,6 +62,8 @@ export interface Memory {
   readonly checkpointed: Nonce | null
   /** Since when a primary that should be up is not (D3). */
   readonly downSince: Millis | null
+  /** In which epoch that counts; null: it is not known yet, or nothing counts. */
+  readonly downIn: Epoch | null
   /** PostgreSQL was up, and this keeper has not stopped it since. */
   readonly wasUp: boolean
   /** Said already, so that it is said once. */
@@ -93,6 +95,7 @@ export const emptyMemory: Memory = {
   detached: null,
   checkpointed: null,
   downSince: null,
+  downIn: null,
   wasUp: false,
   said: new Map(),
 }
@@ -183,7 +186,7 @@ function learned(memory: Memory, step: Step, now: Millis): Memory {
         : after
     }
     case "certify":
-      return { ...memory, downSince: null, wasUp: false }
+      return { ...memory, downSince: null, downIn: null, wasUp: false }
     case "save-keeper":
     case "mark":
     case "unmark":

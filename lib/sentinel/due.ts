@@ -8,7 +8,7 @@ import { toMillis } from "#base/duration.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import type { Facts } from "./facts.ts"
 import { unacknowledged } from "./fence.ts"
-import type { Memory } from "./memory.ts"
+import { type Memory, patienceFor } from "./memory.ts"
 import { detachAfter } from "./succession.ts"
 import { phaseLimit } from "./switchover.ts"
 
@@ -27,10 +27,11 @@ export function nextLook(
   return Number.isFinite(next) ? millis(next + 1) : null
 }
 
-function ofPrimary({ primary, failInterval }: Facts, memory: Memory): number[] {
+function ofPrimary({ primary, failInterval, spec }: Facts, memory: Memory): number[] {
   if (primary === null) return []
   const ailing = memory.ailing.get(primary.uid) ?? -Infinity
-  return [primary.keeper.since + failInterval, ailing + failInterval]
+  const patience = patienceFor(spec, failInterval, memory)
+  return [primary.keeper.since + failInterval, ailing + patience]
 }
 
 function ofFence(data: ClusterData, facts: Facts, { fence }: Memory): number[] {

@@ -27,14 +27,13 @@ export function sightings(data: ClusterData, facts: Facts, memory: Memory): read
   const keeper = primary.keeper.uid
   const { primaryEpoch } = data.cluster.status
   const isNew = primary.keeper.since > memory.epochAt
-  if (info.evidence !== "" && isNew) found.push({ kind: "keeper", keeper, says: info.evidence })
-  const { certificate } = info
-  if (
-    primaryEpoch !== "" &&
-    certificate?.epoch === primaryEpoch &&
-    certificate.dbuid === primary.uid
-  )
-    found.push({ kind: "certificate", keeper, reason: certificate.reason })
+  const { certificate, evidence: says } = info
+  const ended =
+    primaryEpoch !== "" && certificate?.epoch === primaryEpoch && certificate.dbuid === primary.uid
+  // it gives up one epoch, by its certificate; of the next it may not have read when it said so
+  const counts = says === "failed" ? ended : isNew
+  if (says !== "" && counts) found.push({ kind: "keeper", keeper, says })
+  if (ended) found.push({ kind: "certificate", keeper, reason: certificate.reason })
   for (const { uid, info: word, live } of facts.sentinels)
     for (const door of live ? word.evidence : [])
       if (door.keeper === keeper)

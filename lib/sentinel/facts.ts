@@ -22,6 +22,7 @@ import {
   type Memory,
   type Snapshot,
   isCopying,
+  patienceFor,
   reportsHealthy,
   silenceLimit,
   stateOf,
@@ -62,7 +63,7 @@ export interface DBFact {
   readonly trusted: boolean
   /** Trusted, by a keeper that is alive. */
   readonly up: boolean
-  /** Up, or not for longer than failInterval. */
+  /** Up, or not for longer than failInterval; a primary that was put back has more time. */
   readonly healthy: boolean
   readonly convergence: Convergence
   readonly validity: Validity
@@ -191,8 +192,9 @@ function dbFact(
 ): DBFact {
   const state = (keeper.info === null ? undefined : stateOf(db, memory.keepers)) ?? null
   const ailingSince = memory.ailing.get(db.uid)
+  const patience = db.uid === primary?.uid ? patienceFor(spec, failInterval, memory) : failInterval
   const healthy =
-    !keeper.failed && (ailingSince === undefined || now.mono - ailingSince <= failInterval)
+    !keeper.failed && (ailingSince === undefined || now.mono - ailingSince <= patience)
   const trusted = keeper.info !== null && reportsHealthy(db, memory.keepers)
   const up = trusted && keeper.alive
   const convergence = convergenceOf(db, spec, memory, now)

@@ -21,6 +21,7 @@ import {
   type ProxyUID,
   type SentinelUID,
   infoUID,
+  noDB,
 } from "#model/ids.ts"
 import type { Infos, PostgresState, ProxyInfo, SentinelInfo } from "#model/info.ts"
 import { type FullSpec, withDefaults } from "#model/spec.ts"
@@ -46,6 +47,9 @@ export interface Memory {
   /** The primary's epoch at the last read, and since when; one that was there first is old. */
   readonly epoch: Epoch | ""
   readonly epochAt: Millis
+  /** The primary at the last read, and in how many epochs it was put back without serving since. */
+  readonly master: DBUID
+  readonly revivals: number
   readonly keepers: Voices
   /** Leases by the infos in the store, believed or not (L3). */
   readonly claims: Claims
@@ -94,6 +98,8 @@ export const emptyMemory: Memory = {
   pace: millis(0),
   epoch: "",
   epochAt: millis(-Infinity),
+  master: noDB,
+  revivals: 0,
   keepers: new Map(),
   claims: new Map(),
   sentinels: new Map(),
@@ -156,6 +162,7 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
     readAt: mono,
     watchingSince: gap ? mono : memory.watchingSince,
     pace: paceAfter(memory, mono),
+    revivals: serves(data, keepers) ? 0 : base.revivals,
     keepers,
     claims,
     sentinels: see(base.sentinels, infos.sentinels, mono, (last, info) =>
@@ -185,9 +192,35 @@ function begun(memory: Memory, data: ClusterData, mono: Millis): Memory {
   const without = <V>(map: ReadonlyMap<DBUID, V>): ReadonlyMap<DBUID, V> =>
     new Map([...map].filter(([uid]) => uid !== master))
   const { ailing, converging } = memory
-  const epochAt = memory.epoch === "" ? memory.epochAt : mono
-  return { ...memory, epoch, epochAt, ailing: without(ailing), converging: without(converging) }
+  const first = memory.epoch === ""
+  return {
+    ...memory,
+    epoch,
+    epochAt: first ? memory.epochAt : mono,
+    master,
+    revivals: !first && master === memory.master ? memory.revivals + 1 : 0,
+    ailing: without(ailing),
+    converging: without(converging),
+  }
 }
+
+/** It is up, and clients get through to it: the epochs before led somewhere. */
+function serves({ cluster, proxy, dbs }: ClusterData, keepers: Voices): boolean {
+  const { master, primaryRevoked } = cluster.status
+  const db = dbs.get(master)
+  const open = proxy.spec.masterDbUid === master && !primaryRevoked
+  return open && db !== undefined && reportsHealthy(db, keepers)
+}
+
+/**
+ * How long the primary may take to get up. Whoever was put back in vain is given more time with
+ * each epoch: a recovery that is ended every few seconds never comes to its end (W7).
+ */
+export function patienceFor(spec: FullSpec, failInterval: Millis, { revivals }: Memory): Millis {
+  const most = Math.max(failInterval, toMillis(spec.convergenceTimeout))
+  return millis(Math.min(most, failInterval * 2 ** Math.min(revivals, revivalsMax)))
+}
+const revivalsMax = 10
 
 const restarted = (memory: Memory, mono: Millis): Memory => ({
   ...memory,

@@ -6,7 +6,8 @@
 import { expect, test } from "bun:test"
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { lsn } from "#base/lsn.ts"
+import * as v from "valibot"
+import { formatLsn, lsn } from "#base/lsn.ts"
 import { clusterUID, dbUID, epoch, keeperUID } from "../../unit/postgres/ids.ts"
 import type { DBState } from "#model/local.ts"
 import type { Step } from "#model/step.ts"
@@ -186,7 +187,7 @@ async function diverged(a: Keeper, b: Keeper): Promise<void> {
   await b.run({ kind: "create-slot", name: "stolon_db3", reserve: true })
   const mark = { kind: "rewind", db: dbUID("db3") } as const
   await twice(a, { kind: "mark", mark })
-  await a.run({ kind: "rewind", source: b.source })
+  await rewoundWhileWriting(a, b)
   await expect(a.run(start)).rejects.toThrow("half rewound")
   await a.run({ kind: "rewind", source: b.source })
   expect((await a.observe()).data).toMatchObject({ kind: "initialized", role: "standby" })
@@ -223,6 +224,29 @@ async function diverged(a: Keeper, b: Keeper): Promise<void> {
   expect(lstatSync(join(a.dataDir, "dbstate")).mode & 0o777).toBe(0o600)
   await b.postgres.end(seconds(20), never)
   expect(existsSync(join(b.pgData, "postmaster.pid"))).toBe(false)
+}
+
+/**
+ * Somebody writes and does not commit, so that nobody else flushes what pg_rewind takes for the end
+ * of the log: a copy that has to wait for it is no standby for up to fifteen seconds, and where
+ * commits wait for this copy, neither is anything else done.
+ */
+async function rewoundWhileWriting(a: Keeper, b: Keeper): Promise<void> {
+  const target = sourceTarget(b.source, b.settings.superuser, {})
+  const session = newSession(target, b.settings.clock, seconds(10))
+  await session.run("begin", never)
+  let done = false
+  const rewound = a.run({ kind: "rewind", source: b.source }).finally(() => (done = true))
+  rewound.catch(() => undefined) // it is awaited below
+  while (!done) await session.run("insert into rows values (-1)", never)
+  await rewound
+  const { data } = await a.observe()
+  const end = data.kind === "initialized" ? (data.control?.minRecoveryEnd ?? lsn(0n)) : lsn(0n)
+  expect(end).toBeGreaterThan(0n)
+  const row = v.object({ flushed: v.boolean() })
+  const text = `select pg_current_wal_flush_lsn() >= '${formatLsn(end)}' as flushed`
+  expect(await session.query(row, text, never)).toEqual([{ flushed: true }])
+  session.close()
 }
 
 /** One statement as superuser over TCP: also shows that passwords and rules work. */

@@ -165,6 +165,23 @@ describe("D3 a primary whose PostgreSQL died", () => {
       settle(given.machine, again, { memory, failing: (step) => step.kind === "start" })
     expect(retry).toThrow("no end")
   })
+  test("has the time of its own epoch: what ran out in the last one ends nothing in the next", () => {
+    const up = settle(machine, primary)
+    const crashed = stopped(up.machine, false)
+    const look = (data: ClusterData, memory: Plan["memory"], now: number): Plan =>
+      plan({ view: data, local: observe(crashed), settings, fence: lease(9e9) }, memory, at(now))
+    const first = look(primary, up.plan.memory, 1e6)
+    expect(look(primary, first.memory, 1e6 + 20_001).steps.map(({ kind }) => kind)).toContain(
+      "certify",
+    )
+    // its guardian certified the end, and the leader put it back
+    const again = view({ spec, dbs: [db("db1"), follower], epoch: "e2" })
+    const second = look(again, first.memory, 1e6 + 20_001)
+    expect(second.steps.map(({ kind }) => kind)).not.toContain("certify")
+    expect(look(again, second.memory, 1e6 + 60_000).steps.map(({ kind }) => kind)).not.toContain(
+      "certify",
+    )
+  })
   test("that its guardian ended comes back by its next lease, though the cluster is paused", () => {
     const paused = withStatus(primary, {
       paused: { by: "somebody", since: "2026-01-01T00:00:00Z" as Time, reason: "" },

@@ -4,9 +4,11 @@
  */
 import { describe, expect, test } from "bun:test"
 import { lsn } from "#base/lsn.ts"
+import type { EventCode } from "#model/events.ts"
 import type { DBUID, KeeperUID, Nonce } from "#model/ids.ts"
+import type { Spec } from "#model/spec.ts"
 import { emptyMemory, interrupt } from "#sentinel/memory.ts"
-import { type World, certify, world } from "./world.ts"
+import { type World, certify, run, world } from "./world.ts"
 
 const three = (): World => world().keeper("k1", "k2", "k3").proxy("p1").settled()
 /** An info that lay in the store when the leader came; then a word of its own. */
@@ -66,6 +68,58 @@ test("a reinstated primary gets the time to start", () => {
   }
   const reinstated = w.events.filter((e) => e.code === "primary.reinstated").length
   expect({ reinstated, gate: w.gate() }).toEqual({ reinstated: 1, gate: "k1" })
+})
+
+describe("a primary that was put back", () => {
+  /** It has what k2 lacks, and certifies so when it is revoked. It never comes up again. */
+  const dead = (spec: Partial<Spec>): World => {
+    const w = run(world(spec).keeper("k1", "k2").proxy("p1").settled(), 5)
+    w.set("k1", { position: 1000n, postgres: false }).set("k2", { position: 900n })
+    return w
+  }
+  const ticks = (w: World, n: number): void => {
+    for (let i = 0; i < n; i++) {
+      if (w.primary() === "k1" && w.revoked()) w.set("k1", { certificate: certify(w, "k1") })
+      w.tick(100)
+    }
+  }
+  const count = (w: World, code: EventCode): number =>
+    w.events.filter((e) => e.code === code).length
+  for (const synchronousReplication of [false, true])
+    test(`and does not get up has no place that is kept for ever, synchronous: ${synchronousReplication} (W7, P5)`, () => {
+      const w = dead({ synchronousReplication })
+      ticks(w, 200)
+      expect([count(w, "primary.reinstated"), w.primary()]).toEqual([1, "k2"])
+    })
+  test("gets twice the time with each epoch in which it did not serve", () => {
+    const w = dead({})
+    ticks(w, 40)
+    expect(count(w, "primary.reinstated")).toBe(1)
+    const from = w.mono
+    w.until(() => w.revoked(), 100, 100)
+    expect(w.mono - from).toBeGreaterThan(4_000)
+  })
+  test("and serves again is as good as any: the next time it has no more than failInterval", () => {
+    const w = dead({})
+    ticks(w, 40)
+    w.set("k1", { postgres: true }).until(() => w.gate() === "k1")
+    w.ticks(3).forEach((code) => expect(code).not.toBe("primary.deposed"))
+    w.set("k1", { postgres: false })
+    const from = w.mono
+    w.until(() => w.revoked(), 100, 100)
+    expect(w.mono - from).toBeLessThan(3_500)
+  })
+  test("is not deposed by what its keeper said before it had read of the new epoch", () => {
+    const w = world({ failureDetection: "evidence" })
+      .keeper("k1", "k2")
+      .set("k1", { able: ["evidence"] })
+      .settled()
+    const late = certify(w, "k1")
+    w.status({ primaryEpoch: "e-next" as never }).tick(100)
+    // published after the leader has seen the new epoch, gathered before
+    w.set("k1", { certificate: late, says: { evidence: "failed" } }).ticks(5, 100)
+    expect([w.primary(), w.revoked()]).toEqual(["k1", false])
+  })
 })
 
 test("a store that stood still for less than the gap, but more than failInterval, is nobody's death (W6)", () => {
