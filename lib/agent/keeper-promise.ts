@@ -41,7 +41,6 @@ export async function promising(keeper: Keeper, signal: AbortSignal): Promise<vo
   })
   const loops = [lapsing(keeper, signal)]
   if (peers.signs) {
-    const pause = (ms: Millis) => () => clock.sleep(ms, signal)
     loops.push(
       forever(
         () => appealing(keeper, signal),
@@ -49,7 +48,12 @@ export async function promising(keeper: Keeper, signal: AbortSignal): Promise<vo
         log,
         signal,
       ),
-      forever(() => acquainting(keeper, signal), pause(contactsPause), log, signal),
+      forever(
+        () => acquainting(keeper, signal),
+        () => keeper.promises.strangers.wait(clock, contactsPause, signal),
+        log,
+        signal,
+      ),
     )
   }
   await Promise.all(loops)
@@ -148,6 +152,7 @@ async function acquainting(keeper: Keeper, signal: AbortSignal): Promise<void> {
     if (signal.aborted || !(error instanceof StoreError)) throw error
   }
 }
+/** Keepers that come back elsewhere are as rare as restarts; others ring. */
 const contactsPause = millis(3_000)
 
 // answering

@@ -95,6 +95,8 @@ export interface Promises {
   readonly made: Bell
   /** A lease was renewed: when to ask has changed. */
   readonly due: Bell
+  /** There are others to ask than before. */
+  readonly strangers: Bell
 }
 
 export interface Keeper {
@@ -179,6 +181,7 @@ const noPromises = (): Promises => ({
   probing: null,
   made: bell(),
   due: bell(),
+  strangers: bell(),
 })
 
 export function newKeeper(ports: KeeperPorts, options: KeeperOptions): Keeper {

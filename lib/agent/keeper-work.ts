@@ -23,7 +23,9 @@ export async function carryOut(keeper: Keeper, step: Step, signal: AbortSignal):
     await postgres.run(step, (text) => progressed(keeper, step, text), signal)
   } catch (error) {
     keeper.memory = failed(keeper.memory, step, clock.now().mono)
-    keeper.failing = !signal.aborted
+    // what was waited for has ended: that asks for another plan, not for patience
+    const ended = error instanceof EndedError
+    keeper.failing = !signal.aborted && !ended
     keeper.failure = signal.aborted ? "" : `${step.kind} failed: ${inLine(textOf(error))}`
     for (const happened of troubleOf(step, error, signal.aborted)) log.event(happened)
     return false
@@ -40,10 +42,10 @@ export async function carryOut(keeper: Keeper, step: Step, signal: AbortSignal):
 /** Begins a long step; the tick is woken when it has ended well. */
 export function begin(keeper: Keeper, step: Step, basis: Pick<Work, "local" | "memory">): void {
   const controller = new AbortController()
-  const ended = carryOut(keeper, step, controller.signal).then((well) => {
+  const ended = carryOut(keeper, step, controller.signal).then(() => {
     keeper.work = null
     keeper.progress = ""
-    if (well || controller.signal.aborted) keeper.wake.ring()
+    if (!keeper.failing) keeper.wake.ring()
   })
   keeper.work = { step, ...basis, controller, ended }
 }

@@ -140,14 +140,16 @@ function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: D
     struck.count++
     return fulfil(sim, operator, wish, lasts)
   }
-  const heal = faults[what]?.(sim, () => struck.heals.size) ?? null
   // What cannot happen now, because it has happened already or would take the last copy, gives way
   // to something that can.
-  const instead = sim.world.chance(0.5) ? "freezeMachine" : "killKeeper"
-  if (heal === null)
-    return what === instead
-      ? undefined
-      : strike(sim, struck, operator, { at: 0, what: instead, lasts })
+  const two = sim.world.chance(0.5)
+    ? ["freezeMachine", "killKeeper"]
+    : ["killKeeper", "freezeMachine"]
+  const heal = [what, ...two, "hiccups"].reduce<Heal | null>(
+    (found, name) => found ?? faults[name]?.(sim, () => struck.heals.size) ?? null,
+    null,
+  )
+  if (heal === null) return
   struck.count++
   const once = (): void => {
     if (struck.heals.delete(once)) heal()

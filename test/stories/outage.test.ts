@@ -45,6 +45,24 @@ for (const state of ["refusing", "hung"] as const)
     expect(s.told().filter((line) => / (primary|guardian)\./.test(line))).toEqual([])
   })
 
+test("P6 a store that goes silent as soon as the first standbys may be elected", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    using s = story({ keepers: 3, seed })
+    s.until("both may be elected, and the primary has said so", () => {
+      const reading = s.sim.store.core.read()
+      const set = reading.kind === "found" ? reading.data.cluster.status.electable : undefined
+      const { keepers } = s.sim.store.core.infos()
+      return (
+        set?.dbs.length === 2 && [...keepers.values()].some((k) => k.electable?.word === set.word)
+      )
+    })
+    s.sim.store.weather.state = "hung"
+    s.told()
+    s.run(15)
+    expect([seed, ...s.told().filter((line) => /guardian|missing/.test(line))]).toEqual([seed])
+  }
+})
+
 test("the store gone for the primary's side only: it ends with its lease, and the others go on", () => {
   using s = ready({ keepers: 3 })
   const primary = s.primary()
