@@ -8,7 +8,7 @@ FORMATTED := cmd lib scripts test '!test/golden/**' '!**/*.md'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check types lint format-check tidy build test test-pg-matrix unit sim sim-record e2e faults conformance dev bench bench-failover format clean
+.PHONY: help check types lint format-check tidy build test test-pg-matrix unit sim sim-record e2e faults conformance dev bench bench-failover bench-idle format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,11 +62,15 @@ dev: build ## a whole cluster to use and break; ARGS='--port 5433' (see stolon d
 	@scripts/install.sh postgresql
 	@dist/stolon dev $(ARGS)
 
-bench: build bench-failover ## everything that is measured
+bench: build bench-failover bench-idle ## everything that is measured
 
 bench-failover: build ## how long writes stop, beside Patroni + HAProxy; RUNS=10 ONLY= ROWS= MARKDOWN=docs/failover.md FROM=
 	@scripts/install.sh postgresql etcd patroni haproxy
 	bun test/bench/failover/main.ts
+
+bench-idle: node_modules ## what a cluster costs at rest, with 3, 30 and 100 keepers; MARKDOWN=docs/performance.md CASES= SECONDS= SAMPLES=
+	@scripts/install.sh postgresql etcd
+	bun test/bench/idle/main.ts
 
 format: node_modules ## format the sources in place
 	oxfmt -c scripts/format.json $(FORMATTED)

@@ -237,7 +237,7 @@ function testament(keeper: Keeper): Testament | null {
   const db = data?.dbs.get(lease.db)
   const present = data?.cluster.status.primaryEpoch === lease.epoch
   const certify = data !== null && db !== undefined && present && hasHeirs(data, db)
-  return { epoch: lease.epoch, db: lease.db, certify, info, ttl: ttlOf(keeper) }
+  return { epoch: lease.epoch, db: lease.db, certify, info, ttl: ttlOf(keeper, info) }
 }
 
 /**

@@ -175,7 +175,7 @@ async function answer(
   if (!ready) return declined("it promises nothing")
   const why = refusalNow(keeper, question)
   if (why !== null) return declined(why)
-  if (await reachesStore(keeper, probeBound(question.width), signal))
+  if (!isBlind(keeper) && (await reachesStore(keeper, probeBound(question.width), signal)))
     return declined("it reaches the store")
   // while it looked, the store may have told it to promote
   const changed = refusalNow(keeper, question)
@@ -204,6 +204,12 @@ const refusalNow = (keeper: Keeper, question: PromiseQuestion): string | null =>
   const view = promises.newest?.data ?? null
   return refusal(question, { uid: options.uid, view, local, promoting })
 }
+
+/**
+ * It reads what the store holds and cannot use it: nobody is promoted here, and an asker that is no
+ * better off cannot renew though the store is there. To cut it would help nobody (P6).
+ */
+const isBlind = ({ trouble, storeFailed }: Keeper): boolean => trouble !== "" && !storeFailed
 
 /**
  * As a renewal would reach it: an info that is acknowledged. Reading alone proves nothing: a store

@@ -7,6 +7,7 @@
  * older info never replaces a newer one. A renewal waits for nobody; it takes the turn of a beat.
  */
 import { type Millis, millis } from "#base/brand.ts"
+import { toMillis } from "#base/duration.ts"
 import { keeperInfo, urgentPart } from "#keeper/info.ts"
 import { claimOf, said } from "#keeper/lease.ts"
 import { isLedByUs } from "#model/cluster.ts"
@@ -19,7 +20,7 @@ import { canPromise } from "./keeper-vows.ts"
 /** One beat. */
 export async function publishing(keeper: Keeper, signal: AbortSignal): Promise<void> {
   if (keeper.claim.kind !== "mine") return
-  await look(keeper, signal)
+  if (!hasNews(keeper)) await look(keeper, signal)
   const mine = new AbortController()
   try {
     await publish(keeper, mine, AbortSignal.any([signal, mine.signal]))
@@ -28,6 +29,14 @@ export async function publishing(keeper: Keeper, signal: AbortSignal): Promise<v
     if (!mine.signal.aborted) throw error
   }
 }
+
+/**
+ * The tick has just looked. Two publishes never tell of one look: what the second one says was seen
+ * after the first one was there, and a leader that counts publishes counts on it (W2).
+ */
+const hasNews = ({ seen, postedAt, ports }: Keeper): boolean =>
+  seen !== null && seen.at > postedAt && ports.clock.now().mono - seen.at < lookAge
+const lookAge = 50
 
 /** For a renewal, or last words: now, by the last look. True when the store has it. */
 export async function publishNow(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
@@ -64,19 +73,30 @@ async function publish(
   keeper.posting = posting
   const { rule } = keeper
   try {
-    await keeper.ports.store.publish({ kind: "keeper", info }, ttlOf(keeper), signal)
+    await keeper.ports.store.publish({ kind: "keeper", info }, ttlOf(keeper, info), signal)
     keeper.published = urgentPart(info)
     // what was said counts from when the store is known to have it
     if (keeper.rule === rule) keeper.rule = said(rule, keeper.ports.clock.now().mono)
     return true
   } finally {
     keeper.posting = null
+    keeper.postedAt = keeper.ports.clock.now().mono
     over.resolve()
   }
 }
 
-export const ttlOf = ({ sleepInterval }: Keeper): Millis =>
-  millis(Math.max(ttlMin, 2 * sleepInterval))
+/**
+ * How long an info stays when nothing follows. Go's 20 s are also its failInterval: whoever is
+ * found silent would have vanished by then, and with it what it said. An info outlives the lease
+ * that it states, too, so that one that is gone speaks of a lease that has ended (L3).
+ */
+export const ttlOf = (
+  { sleepInterval, failInterval }: Pick<Keeper, "sleepInterval" | "failInterval">,
+  { fencing }: Pick<KeeperInfo, "fencing">,
+): Millis => {
+  const lease = fencing === undefined ? 0 : toMillis(fencing.lease)
+  return millis(Math.max(ttlMin, 2 * sleepInterval, 2 * failInterval, 2 * lease))
+}
 const ttlMin = 20_000
 
 /**

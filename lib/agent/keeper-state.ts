@@ -166,6 +166,8 @@ export interface Keeper {
   published: string
   /** The publish under way. */
   posting: Posting | null
+  /** When the last publish was over, however it ended. */
+  postedAt: Millis
   /** The last look, whoever looked. */
   seen: { readonly local: Local; readonly at: Millis } | null
 }
@@ -226,6 +228,7 @@ export function newKeeper(ports: KeeperPorts, options: KeeperOptions): Keeper {
     progress: "",
     published: "",
     posting: null,
+    postedAt: millis(-Infinity),
     seen: null,
   }
 }

@@ -100,7 +100,13 @@ async function act(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
       keeper.syncTime = clock.now().wall
     return false
   }
-  if (!steps[step.kind].long) return carryOut(keeper, step, signal)
+  if (!steps[step.kind].long) {
+    if (!(await carryOut(keeper, step, signal))) return false
+    const [, next] = planned.steps
+    // nothing that a look could find comes between a file and PostgreSQL's reading it
+    const goesOn = step.kind === "write-config" && next?.kind === "reload"
+    return !goesOn || carryOut(keeper, next, signal)
+  }
   begin(keeper, step, { local, memory: planned.memory })
   return false
 }

@@ -58,8 +58,12 @@ export interface SentinelState {
   readonly lastCheck: Time | null
 }
 
-/** Waking up for every info would multiply the reads; changes this close together are one. */
-const gatherPause = millis(20)
+/**
+ * Waking up for every info would multiply the reads: changes this close together are one, the more
+ * so the more there are who publish, and with a follower, who has nothing to decide.
+ */
+const gatherPause = (published: number): Millis => millis(Math.max(20, published))
+const followPause = millis(50)
 const electionPause = millis(1_000)
 const nudgeBound = millis(500)
 /** A sleepInterval of nothing is allowed; a read and a decision take their time all the same. */
@@ -73,6 +77,7 @@ export async function runSentinel(
   signal: AbortSignal,
 ): Promise<void> {
   const wake = bell()
+  const hurry = bell()
   const office: Office = { held: null, elections: 0, lastCheck: null }
   const { clock, endpoint = noEndpoint, peers = noPeers } = ports
   let news = false
@@ -84,6 +89,7 @@ export async function runSentinel(
       tell: () => {
         news = true
         wake.ring()
+        hurry.ring()
       },
     },
   )
@@ -95,13 +101,14 @@ export async function runSentinel(
   const check = checker({ ...ports, peers, endpoint }, options, office, { looking, hasNews })
   endpoint.answer({ nudge: () => wake.ring() })
   await Promise.all([
-    campaign(ports, options, office, wake, signal),
+    campaign(ports, options, office, { wake, hurry }, signal),
     ports.store.watch("everything", () => wake.ring(), signal).catch(() => undefined),
     ...(endpoint.address === "" ? [] : [looking.run(signal)]),
     forever(
       () => check.round(signal),
       async () => {
-        await clock.sleep(gatherPause, signal)
+        if (office.held !== null) await clock.sleep(gatherPause(check.published()), signal)
+        else await hurry.wait(clock, followPause, signal)
         await wake.wait(clock, check.pause(), signal)
       },
       ports.log,
@@ -122,7 +129,7 @@ async function campaign(
   { store, clock, log }: SentinelPorts,
   { uid, report }: SentinelOptions,
   office: Office,
-  wake: Bell,
+  { wake, hurry }: { readonly wake: Bell; readonly hurry: Bell },
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
@@ -133,6 +140,7 @@ async function campaign(
       log.event(event("leader.elected", { sentinel: uid }))
       report({ leader: true, elections: office.elections, lastCheck: office.lastCheck })
       wake.ring()
+      hurry.ring()
       await aborted(AbortSignal.any([leadership.signal, signal]))
       office.held = null
       report({ leader: false, elections: office.elections, lastCheck: office.lastCheck })
@@ -160,6 +168,8 @@ interface Checker {
   round(signal: AbortSignal): Promise<void>
   /** Until the next round, if nothing wakes it. */
   pause(): Millis
+  /** How many infos there were at the last look. */
+  published(): number
 }
 
 /** What is seen past the store. */
@@ -223,7 +233,14 @@ function checker(
   let sleepInterval = toMillis(defaults.sleepInterval)
   let broken = ""
   let due: Millis | null = null
+  let published = 0
   const nudge = nudger(ports)
+
+  async function look(signal: AbortSignal): Promise<Infos> {
+    const infos = await store.infos(signal)
+    published = infos.keepers.size + infos.sentinels.size + infos.proxies.size
+    return infos
+  }
 
   /**
    * The unanswered write was applied when its nonce is in the document; otherwise it was not, or is
@@ -245,7 +262,7 @@ function checker(
     held: Leadership,
     signal: AbortSignal,
   ): Promise<void> {
-    const infos = await store.infos(signal)
+    const infos = await look(signal)
     for (const { key, error } of infos.broken) log.event(event("info.malformed", { key, error }))
     // where every round is slow, a round like the others is no pause of this process (W4)
     const ageMax = Math.max(sleepInterval, ageFloor, memory.pace)
@@ -301,6 +318,7 @@ function checker(
   }
 
   return {
+    published: () => published,
     pause() {
       if (due === null || office.held === null) return sleepInterval
       return millis(Math.max(0, Math.min(sleepInterval, due - clock.now().mono)))
@@ -316,7 +334,7 @@ function checker(
         await publish(sleepInterval, signal)
         const { held } = office
         if (held !== null) return await lead(found.data, found.version, started, held, signal)
-        const infos = await store.infos(signal)
+        const infos = await look(signal)
         looking.note(found.data, infos)
         memory = watch(memory, { data: found.data, infos }, clock.now())
       } catch (error) {

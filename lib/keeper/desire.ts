@@ -21,6 +21,8 @@ export type Role =
       readonly followed: DB
       /** L3: it confirms no commit of the primary of this epoch any more, which is revoked. */
       readonly letGo?: Epoch
+      /** W9: its timelines may not be those of the DB followed. */
+      readonly apart?: true
     }
   /** The top of a standby cluster: it follows a primary outside. */
   | {

@@ -16,9 +16,11 @@ import {
   type Promised,
   capabilities,
 } from "#model/info.ts"
+import { formatLineage } from "#model/lineage.ts"
 import type { Local, Server } from "#model/local.ts"
 import type { Desired } from "./desire.ts"
 import { guardOf } from "./hba.ts"
+import { lineageHere } from "./lineage.ts"
 import { reportedParameters } from "./reported.ts"
 import type { Settings } from "./settings.ts"
 
@@ -124,6 +126,8 @@ function postgresState(report: Report): PostgresState {
   const uid = publishedDB(local, db)
   const applied =
     uid === local.db.uid && !local.db.initializing ? local.db.generation : generation(0)
+  // while the data is not this DB's, what runs here says nothing about it
+  const usable = uid === local.db.uid && !local.db.initializing && local.mark === null
   const none: PostgresState = {
     uid,
     generation: applied,
@@ -143,10 +147,10 @@ function postgresState(report: Report): PostgresState {
     work,
     pendingRestart: false,
     walSegmentSize: 0,
+    hasData: usable && local.data.kind === "initialized",
+    lineage: "",
     detached: report.words?.detached ?? epochOf(""),
   }
-  // while the data is not this DB's, what runs here says nothing about it
-  const usable = uid === local.db.uid && !local.db.initializing && local.mark === null
   return local.server.kind === "up" && usable
     ? { ...none, ...seen(report, local.server, db) }
     : none
@@ -178,6 +182,7 @@ function seen(
     streaming: server.streaming,
     acceptsClients: guardOf(report.local.files?.hba ?? "") === "none",
     pendingRestart: server.pendingRestart,
+    lineage: formatLineage(lineageHere(report.local)),
   }
 }
 /**

@@ -75,6 +75,7 @@ export const rows: readonly Row[] = [
   row("recovery_target_xid", "keeper", { ...recovery, ...restart }),
   row("recovery_target_action", "keeper", { ...recovery, ...restart }),
   row("stolon.revision", "keeper"),
+  row("stolon.lineage", "keeper"),
   row("restart_after_crash", "default"),
   row("max_slot_wal_keep_size", "default", { since: 13 }),
   row("password_encryption", "default"),

@@ -215,9 +215,9 @@ export function changeEvents(local: Local, { files }: Rendered): Outline["events
   return sameParameters(before.conf, files.conf) ? [] : [event("parameters.changed")]
 }
 
-/** The revision does not count: it changes with pg_hba.conf too. */
+/** Our own words do not count: the revision changes with pg_hba.conf too. */
 function sameParameters(a: string, b: string): boolean {
   const [old, next] = [parseConf(a), parseConf(b)]
   const names = [...new Set([...old.keys(), ...next.keys()])]
-  return names.every((name) => name === "stolon.revision" || old.get(name) === next.get(name))
+  return names.every((name) => name.startsWith("stolon.") || old.get(name) === next.get(name))
 }

@@ -47,7 +47,7 @@ export function appealOf(
   if (lease.until <= now || given.epoch === "") return null
   if (lease.db !== given.db || lease.epoch !== given.epoch) return null
   const { electable } = view.cluster.status
-  if (electable === undefined) return null
+  if (electable === undefined || electable.ended) return null
   const keepers: KeeperUID[] = []
   for (const uid of electable.dbs.toSorted()) {
     const db = view.dbs.get(uid)

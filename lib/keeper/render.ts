@@ -13,6 +13,7 @@ import { type Parameters, formatConf, parseConf } from "./conf.ts"
 import { followConninfo } from "./conninfo.ts"
 import type { Role, Run } from "./desire.ts"
 import { type Guard, formatHba } from "./hba.ts"
+import { lineageFor, lineageName } from "./lineage.ts"
 import { refusal, rowOf, rows } from "./parameters.ts"
 import { revisionOf } from "./revision.ts"
 import type { Settings } from "./settings.ts"
@@ -47,10 +48,11 @@ export interface Scene {
 export function render(scene: Scene, guard: Guard, signal: ConfigFiles["signal"]): Rendered {
   const { role, db, spec, peers } = scene.want
   const strict = spec.defaultSUReplAccessMode === "strict" ? peers.join("\0") : ""
-  const others = [db.uid, guard, signal, strict, ...sourceOf(role)]
+  const lineage = lineageFor(scene.local, scene.want)
+  const others = [db.uid, guard, signal, strict, lineage, ...sourceOf(role)]
   return rendered(db.spec, [...others, ...askedBy(scene)], () => {
     const { parameters } = ordinary(scene, signal !== "none")
-    const all = new Map([...parameters, ...recoveryParameters(scene)])
+    const all = new Map([...parameters, ...recoveryParameters(scene), [lineageName, lineage]])
     const hba = hbaOf(scene, guard)
     const revision = revisionOf(formatConf(all), hba)
     const conf = formatConf(new Map([...all, ["stolon.revision", revision]]))
@@ -316,7 +318,7 @@ function recoveryParameters({ local, want, settings }: Scene): Parameters {
   const result = new Map([["recovery_target_timeline", "latest"]])
   if (role.kind === "primary") return result
   if (role.kind === "internal") {
-    if (letsGo(role, local)) return result
+    if (letsGo(role, local) || role.apart === true) return result
     result.set("primary_conninfo", followConninfo(db.uid, role.followed, settings))
     result.set("primary_slot_name", slotOf(db.uid))
     return result

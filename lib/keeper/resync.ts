@@ -17,6 +17,7 @@ import { slotOf } from "#model/ids.ts"
 import type { Step, StepKind } from "#model/step.ts"
 import { type Whole, forkOf, isTwin, judge } from "./branch.ts"
 import { installSide, stale } from "./install.ts"
+import { kinship } from "./lineage.ts"
 import { type Path, waitedFor } from "./memory.ts"
 import {
   type Outline,
@@ -84,7 +85,10 @@ function choose(world: World, followed: DB): Path | Outline {
   if (begun && data.kind === "initialized") return "rewind"
   if (memory.path === "clone") return "clone"
   if (mark !== null || local.db.initializing || data.kind !== "initialized") return "clone"
-  const verdict = memory.again ? "off" : judge(data, followed.status)
+  const kin = kinship(local, followed)
+  if (kin === "stranger") return "clone"
+  const known = kin === "kin" ? judge(data, followed.status) : "unsure"
+  const verdict = memory.again ? "off" : known
   if (verdict === "on") return "follow"
   const what = `DB ${followed.uid} has not applied yet that ${want.db.uid} follows it`
   const patient = waitedFor(world.memory, what, now) < settleTime
@@ -104,9 +108,11 @@ const rewindable = (world: World, data: Whole): boolean =>
 function rewindRefusal({ local, want }: World, { control, systemID }: Whole): string | null {
   if (control === null) return "pg_control cannot be read"
   if (want.role.kind !== "internal") return "it follows nobody of the cluster"
-  const { status, spec } = want.role.followed
+  const { followed } = want.role
+  const { status, spec } = followed
   if (status.systemdID !== systemID) return "the data is of another system"
-  if (isTwin(control, status)) return "pg_rewind cannot tell the two histories apart"
+  if (isTwin(control, status) || kinship(local, followed) !== "kin")
+    return "pg_rewind cannot tell the two histories apart"
   if (!control.checksums && !control.walLogHints)
     return "the data was written without checksums and without wal_log_hints"
   const { Maj } = local.binary

@@ -7,9 +7,11 @@
  */
 import { millis, never } from "#base/brand.ts"
 import { event } from "#model/events.ts"
+import type { DB } from "#model/cluster.ts"
 import type { Step } from "#model/step.ts"
 import { diverged } from "./branch.ts"
 import { housekeeping } from "./housekeeping.ts"
+import { kinship } from "./lineage.ts"
 import { type Memory, waitedFor } from "./memory.ts"
 import {
   type Outline,
@@ -38,7 +40,7 @@ import { slotSteps } from "./slots.ts"
 import { requestTimeout, startSteps, waitReady } from "./start.ts"
 
 export function planStandby(before: World): Outline {
-  const world = heldOff(before)
+  const world = keptApart(heldOff(before))
   const { local, want } = world
   const { data, server, db } = local
   if (data.kind !== "initialized") return planResync(world)
@@ -97,6 +99,26 @@ function heldOff(world: World): World {
     : { ...world, memory: { ...memory, detached: null } }
 }
 
+/** W9: no WAL is taken from a primary whose timelines may only have the numbers of those here. */
+function keptApart(world: World): World {
+  const { want, local } = world
+  const { role } = want
+  if (role.kind !== "internal" || kinship(local, role.followed) === "kin") return world
+  return { ...world, want: { ...want, role: { ...role, apart: true } } }
+}
+
+/**
+ * Waits for the promotion of the DB followed, which tells; a copy of another's timeline is
+ * replaced. pg_rewind would not notice either (resync.ts).
+ */
+function estranged(world: World, followed: DB, change: readonly Step[]): Outline {
+  const stranger = kinship(world.local, followed) === "stranger"
+  if (stranger && followed.status.healthy) return redo(world, "clone")
+  const why = `DB ${world.want.db.uid} has a timeline that another DB than ${followed.uid} began`
+  const resolve = `it goes on by itself when ${followed.uid} serves`
+  return outline(world, change, { blocked: { why, resolve }, wake: millis(world.now + glance) })
+}
+
 /**
  * L3: nothing else is done for a standby that lets go, and it is not reported before it is true.
  */
@@ -114,6 +136,8 @@ function up(world: World, rendered: Rendered): Outline {
     return outline(world, [stop("what the standby follows changed")])
   const change = configure(world, rendered, requestTimeout(world))
   if (letsGo(want.role, local)) return letGo(world, change)
+  if (want.role.kind === "internal" && want.role.apart === true)
+    return estranged(world, want.role.followed, change)
   const slots = slotSteps(world)
   const first = [...change, ...slots.first]
   const again = restart(world, rendered, first)

@@ -61,6 +61,7 @@ export const Electable = struct({
   word: omit(id<Nonce>(), "names this very set, new with every change"),
   dbs: always(list(id<DBUID>())),
   joining: omit(list(id<DBUID>()), "of these, who are new and not known to the primary yet"),
+  ended: omit(flag, "the primary is to ask nobody any more; the set goes once it has said so"),
 })
 
 /** `ctl switchover`: a wish that the leader leads from phase to phase (protocol part 6). */
@@ -197,6 +198,7 @@ export const DBStatus = struct(
     pgParameters: omit(dictionary<string, string>(text)),
     synchronousStandbys: always(nullableList(id<DBUID>())),
     olderWalFile: omit(text),
+    lineage: omit(text, "extension, W9: which DB began each timeline"),
   },
   "cluster.DBStatus",
 )

@@ -58,6 +58,8 @@ export const PostgresState = struct({
   pendingRestart: omit(flag, "a parameter waits for a restart"),
   /** Without it olderWalFile is read as if segments had 16 MiB, as Go reads it (D-39). */
   walSegmentSize: omit(uint(64), "bytes in a WAL segment; 0: not known, taken for 16 MiB"),
+  hasData: omit(flag, "the DB's data directory is there and whole, also while it is stopped"),
+  lineage: omit(text, "W9: which DB began each timeline: `2:4ab1 3:?`"),
   detached: omit(id<Epoch>(), "a standby that receives no WAL of this epoch any more (L3)"),
 })
 

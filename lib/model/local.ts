@@ -85,6 +85,8 @@ export type DataDir =
       /** The major version in PG_VERSION. */
       readonly major: number
       readonly control: Control | null
+      /** The newest timeline of which a history is there; 1: none is. */
+      readonly newest: number
       /** From pg_wal/*.history, oldest first. */
       readonly history: readonly TimelineHistory[]
     }

@@ -82,13 +82,15 @@ export async function readDataDir(
   if (systemID === null) return { kind: "partial" }
   const standby = await exists(join(directory, "standby.signal"))
   const facts = await control(directory)
-  const timeline = facts?.timeline ?? (await newestTimeline(directory))
+  const newest = await newestTimeline(directory)
+  const timeline = facts?.timeline ?? newest
   return {
     kind: "initialized",
     role: standby ? "standby" : "master",
     systemID,
     major,
     control: facts,
+    newest,
     history: await readHistory(directory, timeline),
   }
 }
@@ -99,9 +101,12 @@ async function majorOf(directory: string): Promise<number | null> {
 }
 
 async function isWhole(directory: string, major: number): Promise<boolean> {
-  for (const { name, since = 0, until = major } of belongings)
-    if (major >= since && major <= until && !(await exists(join(directory, name)))) return false
-  return true
+  const names = belongings
+    .filter(({ since = 0, until = major }) => major >= since && major <= until)
+    .map(({ name }) => name)
+  // at once: this is asked at every look, and each question waits for a turn of its own
+  const found = await Promise.all(names.map((name) => exists(join(directory, name))))
+  return found.every((there) => there)
 }
 
 /**

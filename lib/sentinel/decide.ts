@@ -34,7 +34,6 @@ import {
   type Round,
   beginRound,
   inOrder,
-  withDB,
   withStatus,
 } from "./round.ts"
 import { keepStandbys } from "./standbys.ts"
@@ -46,7 +45,7 @@ import { reclone } from "./wishes.ts"
 
 export type Output =
   | { readonly kind: "write"; readonly data: ClusterData; readonly nonce: Nonce }
-  /** Nothing but times and positions would change, and they were written lately. */
+  /** Nothing but times and positions would change, and they were written lately enough. */
   | { readonly kind: "hold" }
   | { readonly kind: "broken"; readonly rules: readonly string[] }
 
@@ -80,9 +79,9 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now, seed: numbe
   if (rules.length > 0)
     return { output: { kind: "broken", rules }, memory, events: [], awaited: [], wake: null }
   const timing = { awaited, wake: nextLook(data, facts, settled, now.mono) }
-  const due =
-    memory.writtenAt === null || now.mono - memory.writtenAt >= toMillis(facts.spec.sleepInterval)
-  if (!due && same(ClusterDataKind, material(data), material(wanted)))
+  const sleepInterval = toMillis(facts.spec.sleepInterval)
+  const age = memory.writtenAt === null ? Infinity : now.mono - memory.writtenAt
+  if (age < Math.max(sleepInterval, timesEvery) && isHeld(data, wanted, age < sleepInterval))
     return { output: { kind: "hold" }, memory: after, events, ...timing }
   const nonce = newNonce(random)
   return {
@@ -124,7 +123,7 @@ function serve(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   const moved = planned(crowned, round, primary)
   if (moved.cluster.status.primaryRevoked || isHolding(moved)) return moved
   const works = primary.up && primary.convergence === "converged"
-  const rest = works ? [reclone(primary), keepStandbys(primary), keepSync(primary)] : []
+  const rest = works ? [keepStandbys(primary), reclone(primary), keepSync(primary)] : []
   return inOrder(...rest, keepPredecessor(primary.uid), keepElectable(primary))(moved, round)
 }
 
@@ -148,22 +147,45 @@ const named = (data: ClusterData, round: Round): ClusterData =>
     ? withStatus(data, { primaryEpoch: newEpoch(round.random) })
     : data
 
-/** A standby cluster that was promoted: its primary follows nobody any more (N6). */
+/**
+ * A standby cluster that was promoted: its primary follows nobody any more (N6). Not while it is
+ * down: as long as it has acknowledged nothing any standby may take its place, and once its commits
+ * would wait for one, only who is confirmed (P5).
+ */
 function keepRole(data: ClusterData, round: Round, primary: DBFact): ClusterData {
   if (round.facts.spec.role !== "master" || primary.db.spec.role === "master") return data
+  if (!primary.up && primary.healthy) return data
   round.say("primary.role", { db: primary.uid, role: "master" })
   return release(data, round.facts, primary)
 }
 
-/** The document without what changes at every look. */
-function material(data: ClusterData): ClusterData {
-  let quiet: ClusterData = { ...data, changeTime: zeroTime, dbs: new Map(), keepers: new Map() }
-  for (const db of data.dbs.values()) quiet = withDB(quiet, quietDB(db))
+/**
+ * Every write wakes every keeper and every proxy, so what changes at every look waits. Positions
+ * may be all that is left of a primary one day: they follow each sleepInterval, as does what a
+ * switchover waits for. Times are counted in hours (`dead.ts`).
+ */
+const isHeld = (data: ClusterData, wanted: ClusterData, lately: boolean): boolean =>
+  same(ClusterDataKind, material(data, lately), material(wanted, lately))
+const timesEvery = 10_000
+
+/** The document without times, and without what has to wait for a sleepInterval. */
+function material(data: ClusterData, lately: boolean): ClusterData {
+  const quietDB = (db: DB): DB => ({
+    ...db,
+    changeTime: zeroTime,
+    status: lately ? { ...db.status, xLogPos: zeroLsn, olderWalFile: "" } : db.status,
+  })
   const keepers = [...data.keepers].map(([uid, keeper]) => {
     const still = { ...keeper.status, lastHealthyTime: zeroTime }
     return [uid, { ...keeper, changeTime: zeroTime, status: still }] as const
   })
-  return withStatus({ ...quiet, keepers: new Map(keepers) }, quietSwitchover(data))
+  const quiet = {
+    ...data,
+    changeTime: zeroTime,
+    dbs: new Map([...data.dbs].map(([uid, db]) => [uid, quietDB(db)] as const)),
+    keepers: new Map(keepers),
+  }
+  return lately ? withStatus(quiet, quietSwitchover(data)) : quiet
 }
 /** What it waits for is told, and not in a write of its own for each byte. */
 function quietSwitchover({ cluster }: ClusterData): Partial<ClusterStatus> {
@@ -171,8 +193,3 @@ function quietSwitchover({ cluster }: ClusterData): Partial<ClusterStatus> {
   const { waiting: _, ...switchover } = cluster.status.switchover
   return { switchover }
 }
-const quietDB = (db: DB): DB => ({
-  ...db,
-  changeTime: zeroTime,
-  status: { ...db.status, xLogPos: zeroLsn, olderWalFile: "" },
-})

@@ -7,6 +7,7 @@
  * leader that finds the primary's info expired does not know which it was; those who have just come
  * in (`joining`) are no candidates before the primary is known to have taken them in.
  */
+import { toMillis } from "#base/duration.ts"
 import { byText, sameSet } from "#base/order.ts"
 import type { ClusterData, Electable } from "#model/cluster.ts"
 import { type DBUID, newNonce } from "#model/ids.ts"
@@ -21,6 +22,8 @@ export function whyNotElectable(data: ClusterData, primary: DBFact): (uid: DBUID
   if (electable === undefined && told === undefined) return () => null
   const inView = (uid: DBUID): boolean => electable?.dbs.includes(uid) !== false
   const known = (uid: DBUID): boolean => {
+    if (told?.ended === true && (electable === undefined || electable.word === told.word))
+      return true
     if (electable === undefined) return told?.dbs.includes(uid) === true
     // who is not new was in the set before, which it had taken in; what it says now may be an info
     // that came late, and names an older one
@@ -51,11 +54,16 @@ export const keepElectable =
   (primary: DBFact): Reducer =>
   (data, round) => {
     const before = data.cluster.status.electable
-    if (whyNoPromises(round.facts) !== null) return withoutElectable(data)
-    const told = primary.keeper.info?.electable
-    if (!primary.keeper.alive || told?.word !== before?.word) return data
+    const { alive, info } = primary.keeper
+    if (round.facts.spec.role === "standby") return withoutElectable(data) // it takes no writes
+    if (!alive || info === null) return data
+    // a keeper that could not ask has taken the place of the one that knew the set
+    if (!promises(info)) return withoutElectable(data)
+    if (info.electable?.word !== before?.word) return data
+    if (whyNoPromises(round.facts) !== null) return ending(data, round)
+    if (isInDoubt(primary, round.facts)) return data
     const wanted = members(data, round, primary, before)
-    if (before !== undefined && sameSet(wanted, before.dbs)) {
+    if (before?.ended === false && sameSet(wanted, before.dbs)) {
       if (before.joining.length === 0) return data
       return withStatus(data, { electable: { ...before, joining: [] } })
     }
@@ -63,8 +71,28 @@ export const keepElectable =
     const joining = before === undefined ? [] : wanted.filter((uid) => !before.dbs.includes(uid))
     const word = newNonce(round.random)
     round.say("electable.changed", { db: primary.uid, electable: wanted.join(",") })
-    return withStatus(data, { electable: { word, dbs: wanted, joining } })
+    return withStatus(data, { electable: { word, dbs: wanted, joining, ended: false } })
   }
+
+/**
+ * O5: the end of promises is a change like any other, or a primary that has not heard of it, and
+ * lives on by the promises of its set, would not be asked for the others. So the set stays, as what
+ * may be elected from, until the primary has published that it asks nobody any more.
+ */
+function ending(data: ClusterData, round: Round): ClusterData {
+  const { electable: before } = data.cluster.status
+  if (before === undefined || before.ended) return withoutElectable(data)
+  const electable = { ...before, word: newNonce(round.random), joining: [], ended: true }
+  return withStatus(data, { electable })
+}
+
+/**
+ * A primary that may be gone takes in no other set. Whoever fell silent together with it, as in a
+ * pause of the store, would be left out for good: nobody could be elected any more.
+ */
+const isInDoubt = ({ keeper }: DBFact, { evidence, failInterval, spec }: Facts): boolean =>
+  evidence !== null ||
+  keeper.silentFor > Math.max(failInterval / 2, 2 * toMillis(spec.sleepInterval))
 
 /** Who is in stays until it has failed; who is not comes in when its copy is good. */
 function members(
@@ -108,7 +136,8 @@ export function firstElectable(
   if (whyNoPromises(round.facts) !== null) return withoutElectable(data)
   const back = before !== null && mayReturn(before) ? [before] : []
   const dbs = [...others.filter(isAble), ...back].map((fact) => fact.uid).toSorted(byText)
-  return withStatus(data, { electable: { word: newNonce(round.random), dbs, joining: [] } })
+  const electable = { word: newNonce(round.random), dbs, joining: [], ended: false }
+  return withStatus(data, { electable })
 }
 
 function withoutElectable(data: ClusterData): ClusterData {

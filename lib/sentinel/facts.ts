@@ -15,6 +15,7 @@ import {
   type SentinelInfo,
   capabilities,
 } from "#model/info.ts"
+import { isStranger, lineageOfHead, readLineage } from "#model/lineage.ts"
 import { type FullSpec, withDefaults } from "#model/spec.ts"
 import { type Evidence, evidenceOf, sightings } from "./evidence.ts"
 import { diverged, hasWalFor, isAhead, isComparable } from "#model/timeline.ts"
@@ -241,6 +242,7 @@ interface Reported {
   readonly timelineID: number
   readonly timelinesHistory: DB["status"]["timelinesHistory"]
   readonly xLogPos: LSN
+  readonly lineage: string
 }
 /** What the keeper says now, else what the document remembers. */
 const reportedBranch = (db: DB, state: PostgresState | null): Reported =>
@@ -276,7 +278,16 @@ function validityOf(own: Reported, primary: DB | null, memory: Memory): Validity
   const main = mainBranch(primary, memory)
   if (own.systemID !== "" && main.systemID !== "" && own.systemID !== main.systemID)
     return "invalid"
-  return diverged(main, own) ? "invalid" : "valid"
+  return diverged(main, own) || isStrange(own, main, primary) ? "invalid" : "valid"
+}
+
+/** W9: another DB began one of its timelines than the one of that number of the primary's. */
+function isStrange(own: Reported, main: Reported, { uid, spec, generation }: DB): boolean {
+  if (own.lineage === "" || own.lineage === main.lineage) return false
+  const { timelineID, lineage } = main
+  const settled = main.generation === generation
+  const head = { uid, master: spec.role === "master", settled, timelineID, lineage }
+  return isStranger(readLineage(own.lineage), uid, lineageOfHead(head))
 }
 
 /**

@@ -82,7 +82,10 @@ function hasEnded(primary: DBFact, fence: Fence, facts: Facts, mono: number): bo
   return mono - fence.since > toMillis(facts.spec.convergenceTimeout)
 }
 
-/** Its info has expired. What it claimed is not known; what the specification says is near. */
+/**
+ * Its info has expired. It outlives the lease that it stated (`ttlOf`); a store that was away may
+ * still have let it go early, so what the specification says is waited for besides.
+ */
 function neverHeard(fence: Fence, { spec, failInterval }: Facts, mono: number): boolean {
   if (spec.selfFencing !== true) return true
   const lease = spec.fencingLease === undefined ? 0 : toMillis(spec.fencingLease)

@@ -169,7 +169,11 @@ export function watch(memory: Memory, snapshot: Snapshot, now: Now): Memory {
       heardOf(last, info, mono),
     ),
     listed: new Set(data.keepers.keys()),
-    proxies: see(base.proxies, infos.proxies, mono, (last, info) => heardOf(last, info, mono)),
+    // what a gap ends with may have been said before it, and expire any moment (P6)
+    proxies: see(base.proxies, infos.proxies, mono, (last, info) => {
+      const seen = heardOf(last, info, mono)
+      return gap ? { ...seen, heard: false } : seen
+    }),
     ailing: timers(data, base.ailing, (db) => !reportsHealthy(db, keepers), mono),
     converging: pendings(data, base.converging, keepers, mono),
     stalled: stalls(data, base.stalled, keepers),

@@ -1,11 +1,11 @@
 /**
  * The primary before the present one, as long as it may take its place again.
  *
- * A new primary can die before the gate ever opened to it, while the old one, stopped in good
- * order, is whole. Nothing that counts is lost by going back: no client came through a proxy since,
- * and in synchronous mode nothing was acknowledged at all while the name that never answers was
- * among the names. Anything else forbids it, so the word in the document is dropped as soon as that
- * is no longer certain; a Go leader drops it too, and then nobody goes back.
+ * A new primary can die before the gate ever opened to it, while the old one, whose end was
+ * certified, is whole. Nothing that counts is lost by going back: no client came through a proxy
+ * since, and in synchronous mode nothing was acknowledged at all while the name that never answers
+ * was among the names. Anything else forbids it, so the word in the document is dropped as soon as
+ * that is no longer certain; a Go leader drops it too, and then nobody goes back.
  */
 import type { ClusterData, DB } from "#model/cluster.ts"
 import { type DBUID, fakeStandby, noDB } from "#model/ids.ts"
@@ -60,7 +60,7 @@ export function restorable(data: ClusterData, facts: Facts, primary: DBFact): DB
   if (keeper.keeper?.status.canBeMaster === false) return null
   // the present one may prolong its lease by the promises of others (O3)
   if (whyNotElectable(data, primary)(fact.uid) !== null) return null
-  return fact.up || (fact.state !== null && endOf(fact) > 0n) ? fact : null
+  return fact.up || (fact.state?.hasData === true && hasEnded(fact)) ? fact : null
 }
 
 /**
@@ -74,6 +74,12 @@ export function hasMore(predecessor: DBFact, best: DBFact): boolean {
   if (state === null || state.timelineID < timelineID) return true
   return state.timelineID === timelineID ? best.position < before.xLogPos : !isAhead(before, state)
 }
+
+/**
+ * Where its log ended need not be known, as after a stop by force: it has whatever it acknowledged,
+ * and its successor nothing that counts.
+ */
+const hasEnded = ({ keeper, uid }: DBFact): boolean => keeper.info?.certificate?.dbuid === uid
 
 /** Where its log ended, when it stopped in good order and its keeper still has that data. */
 function endOf({ keeper, uid }: DBFact): bigint {

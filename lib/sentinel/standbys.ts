@@ -117,13 +117,16 @@ const hasForked = (fact: DBFact, primary: DBFact): boolean =>
   fact.validity === "invalid" &&
   fact.state?.systemID === primary.db.status.systemdID
 
-/** In a paused cluster only whose DB was taken from it for an operator's failover. */
-const eligible = (data: ClusterData, round: Round): KeeperUID[] =>
-  freeKeepers(data, round).filter(
-    (uid) =>
-      data.cluster.status.paused === undefined ||
-      [...round.facts.dbs.values()].some((fact) => fact.keeper.uid === uid),
-  )
+/**
+ * In a paused cluster only whose DB was taken from it for an operator's failover. Whoever has just
+ * been primary comes first: its copy follows at once (S5), another's takes hours to make.
+ */
+function eligible(data: ClusterData, round: Round): KeeperUID[] {
+  const before = new Map([...round.facts.dbs.values()].map((fact) => [fact.keeper.uid, fact.kind]))
+  return freeKeepers(data, round)
+    .filter((uid) => data.cluster.status.paused === undefined || before.has(uid))
+    .toSorted(by((uid) => Number(before.get(uid) !== "master"), byNumber))
+}
 
 /** Keepers that are alive, not set apart, and have no DB, by uid. */
 export function freeKeepers(data: ClusterData, round: Round): KeeperUID[] {

@@ -113,6 +113,7 @@ function dbStatus(db: DB, fact: DBFact, round: Round): DB {
       timelinesHistory: state.timelinesHistory,
       pgParameters: state.pgParameters,
       olderWalFile: state.olderWalFile,
+      lineage: state.lineage,
     },
   }
 }

@@ -35,7 +35,12 @@ export function initialSync(
 ): { readonly spec: SyncSpec; readonly confirmed: DBSpec["synchronousStandbys"] } {
   const { spec } = facts
   if (!isSynchronous(spec)) return { spec: asynchronous, confirmed: null }
-  const able = others.filter((fact) => maySync(fact) && fact.up && fact.validity === "valid")
+  // nobody confirms commits of a primary whose timeline it has left behind (W9)
+  const follows = ({ state }: DBFact): boolean =>
+    best.state === null || state === null || state.timelineID <= best.state.timelineID
+  const able = others.filter(
+    (fact) => maySync(fact) && fact.up && fact.validity === "valid" && follows(fact),
+  )
   const wanted = able
     .toSorted(
       (a, b) =>

@@ -75,16 +75,20 @@ export async function campaign(
   } catch (error) {
     const reason: unknown = office.signal.aborted ? office.signal.reason : error
     office.abort(reason)
-    await quitQuietly(polls, candidacy)
+    if (!(await quitQuietly(polls, candidacy))) void giveBack(polls, candidacy)
     throw reason
   } finally {
     release()
   }
   void guard(polls, prefix, candidacy, wake, over, office.signal)
+  let resigned = false
+  const left = (): void => void (resigned || giveBack(polls, candidacy))
+  office.signal.addEventListener("abort", left, { once: true })
   return {
     signal: office.signal,
     token: tokenOf(candidacy),
     async resign(signal) {
+      resigned = true
       over("resigned")
       await candidacy.quit(polls.timeout, signal)
     },
@@ -193,14 +197,31 @@ async function guard(
 }
 
 /**
- * The caller is gone already; what it left should not stand in the next candidate's way for longer
- * than needed.
+ * Who has left the office, or the queue, should not stand in the next candidate's way for longer
+ * than needed. After an outage the key would do so for all of its time again, and more: a new
+ * leader of etcd lets every key live on from its own beginning.
  */
-async function quitQuietly(polls: Polls, candidacy: Candidacy): Promise<void> {
+async function giveBack(polls: Polls, candidacy: Candidacy): Promise<void> {
+  const { clock, closed } = polls
+  const end = clock.now().mono + 4 * electionTtl // by then it has ended by itself
+  while (!closed.aborted && clock.now().mono < end) {
+    if (await quitQuietly(polls, candidacy)) return
+    await clock.sleep(quitPause, closed).catch(() => {})
+  }
+}
+const quitPause = millis(200)
+
+/** False: nobody knows whether the key is gone. */
+async function quitQuietly(polls: Polls, candidacy: Candidacy): Promise<boolean> {
   const bound = millis(Math.min(polls.timeout, 1000))
-  await within(polls.clock, bound, new AbortController().signal, (signal) =>
-    candidacy.quit(bound, signal),
-  ).catch(() => {}) // the key ends by itself
+  try {
+    await within(polls.clock, bound, new AbortController().signal, (signal) =>
+      candidacy.quit(bound, signal),
+    )
+    return true
+  } catch {
+    return false
+  }
 }
 
 interface Bell {

@@ -41,6 +41,7 @@ export interface Pool {
 /** An answer this young proves that an endpoint works. */
 const proofMillis = 1000
 const pauseMillis = 150
+const insistMillis = millis(1000)
 
 export function poolOf(
   endpoints: readonly [Endpoint, ...Endpoint[]],
@@ -71,7 +72,9 @@ export function poolOf(
         try {
           // With nobody else to ask, half of the time is kept for a new connection
           const bound = endpoints.length > 1 ? timeout : millis(Math.ceil(timeout / 2))
-          const answer = await within(clock, bound, signal, (bounded) => attempt(endpoint, bounded))
+          const answer = await within(clock, bound, signal, (bounded) =>
+            insist(clock, () => attempt(endpoint, bounded), bounded),
+          )
           settle(first, index)
           return answer
         } catch (error) {
@@ -167,4 +170,22 @@ export function poolOf(
       for (const endpoint of endpoints) endpoint.close()
     },
   }
+}
+
+/**
+ * The first of several attempts to end. A member passes a write on to its leader and never learns
+ * that it was lost with it: the first attempt may wait for ever, while a second one would succeed.
+ */
+function insist<T>(clock: Clock, attempt: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const begin = (): void => void attempt().then(resolve, reject)
+    const again = async (): Promise<void> => {
+      while (!signal.aborted) {
+        await clock.sleep(insistMillis, signal)
+        begin()
+      }
+    }
+    begin()
+    again().catch(() => {}) // the signal has ended it
+  })
 }

@@ -1,6 +1,7 @@
 /**
  * Keys that only this process writes, each on a lease of its own that lives as long as the key is
- * put again and again.
+ * put again and again. A lease is a fifth longer than asked for, so that only every few puts have
+ * to renew it.
  *
  * A put compares the version that we know: sent to two endpoints it is applied once, and a copy
  * that a frozen member finds in its queue minutes later does nothing, where a blind put would bring
@@ -16,7 +17,10 @@ import { orAborted, queue } from "./scope.ts"
 interface Published {
   readonly lease: string
   readonly ttl: Millis
+  /** Before this it was not asked for; it ends no earlier than a fifth more than `ttl` after. */
+  readonly renewed: Millis
 }
+const spare = (ttl: Millis): number => ttl / 5
 
 /** How one attempt to put a key ended. */
 type Put =
@@ -58,17 +62,34 @@ export function publisherOf(etcd: Etcd): Pick<KeyValue, "put" | "remove"> {
       throw error
     }
   }
+  /** A lease for `key`; renewed by now, or in a moment. */
   const leaseFor = async (
     left: Etcd,
     key: string,
     ttl: Millis,
     signal: AbortSignal,
-  ): Promise<{ readonly lease: string; readonly fresh: boolean }> => {
+  ): Promise<{ readonly lease: string; readonly renewal: Promise<boolean> }> => {
     const known = leases.get(key)
-    if (known !== undefined && known.ttl === ttl) return { lease: known.lease, fresh: false }
-    const lease = await grantLease(left, ttl, signal)
-    leases.set(key, { lease, ttl })
-    return { lease, fresh: true }
+    const started = left.clock.now().mono
+    if (known?.ttl !== ttl) {
+      const lease = await grantLease(left, millis(ttl + spare(ttl)), signal)
+      leases.set(key, { lease, ttl, renewed: started })
+      return { lease, renewal: Promise.resolve(true) }
+    }
+    const { lease, renewed } = known
+    if (started - renewed < spare(ttl)) return { lease, renewal: Promise.resolve(true) }
+    return { lease, renewal: renew(left, key, known, signal) }
+  }
+  const renew = async (
+    left: Etcd,
+    key: string,
+    known: Published,
+    signal: AbortSignal,
+  ): Promise<boolean> => {
+    const started = left.clock.now().mono
+    const held = await renewLease(left, known.lease, left.timeout, signal)
+    if (held && leases.get(key) === known) leases.set(key, { ...known, renewed: started })
+    return held
   }
   /** Puts and renews side by side until both hold. */
   const put = async (
@@ -79,11 +100,8 @@ export function publisherOf(etcd: Etcd): Pick<KeyValue, "put" | "remove"> {
     signal: AbortSignal,
   ): Promise<void> => {
     for (;;) {
-      const { lease, fresh } = await leaseFor(left, key, ttl, signal)
-      const [renewed, result] = await both(
-        fresh ? Promise.resolve(true) : renewLease(left, lease, left.timeout, signal),
-        putOnce(left, key, value, lease, signal),
-      )
+      const { lease, renewal } = await leaseFor(left, key, ttl, signal)
+      const [renewed, result] = await both(renewal, putOnce(left, key, value, lease, signal))
       if (!renewed || result.kind === "lease") leases.delete(key)
       else if (result.kind === "done") return
     }

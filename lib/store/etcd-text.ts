@@ -17,6 +17,10 @@ export function rangeOf(prefix: string): { readonly key: Buffer; readonly range_
 
 export const getOp = (key: string): IRequestOp => ({ request_range: { key: Buffer.from(key) } })
 export const listOp = (prefix: string): IRequestOp => ({ request_range: rangeOf(prefix) })
+/** What is below the prefix and younger than `revision`; the answer's count is of all below it. */
+export const younger = (prefix: string, revision: bigint): IRequestOp => ({
+  request_range: { ...rangeOf(prefix), min_mod_revision: String(revision + 1n) },
+})
 export const putOp = (key: string, value: string, lease: string | null): IRequestOp => ({
   request_put: {
     key: Buffer.from(key),
@@ -64,7 +68,7 @@ export function standing(token: string): ICompare {
 export const entriesAt = (answer: ITxnResponse, index: number): readonly Entry[] =>
   (answer.responses[index]?.response_range?.kvs ?? []).map(entryOf)
 
-const entryOf = (kv: IKeyValue): Entry => ({
+export const entryOf = (kv: IKeyValue): Entry => ({
   key: kv.key.toString(),
   value: kv.value.toString(),
   version: kv.mod_revision as Version, // minted by the backends

@@ -5,7 +5,7 @@
  * It carries no history: every time it stands again it wakes its caller, who reads. So it can start
  * "now" and cannot miss what happened in between.
  */
-import type { IWatchResponse } from "etcd3"
+import type { IEvent, IWatchResponse } from "etcd3"
 import { millis } from "#base/brand.ts"
 import type { Clock } from "#port/clock.ts"
 import type { Endpoint } from "./etcd-endpoint.ts"
@@ -13,6 +13,9 @@ import { EtcdError, etcdError } from "./etcd-errors.ts"
 import type { Pool } from "./etcd-pool.ts"
 import { rangeOf } from "./etcd-text.ts"
 import { linked, within } from "./scope.ts"
+
+/** What has changed; nothing: it stands, perhaps again. */
+type Changed = (events: readonly IEvent[]) => void
 
 /** A watch that is not confirmed in this time is tried elsewhere. */
 const confirmMillis = 2000
@@ -22,7 +25,7 @@ export async function watchAll(
   probe: (endpoint: Endpoint, signal: AbortSignal) => Promise<unknown>,
   clock: Clock,
   prefixes: readonly string[],
-  changed: () => void,
+  changed: Changed,
   signal: AbortSignal,
 ): Promise<void> {
   let pause = 50
@@ -44,7 +47,7 @@ async function stand(
   probe: (endpoint: Endpoint, signal: AbortSignal) => Promise<unknown>,
   clock: Clock,
   prefixes: readonly string[],
-  changed: () => void,
+  changed: Changed,
   signal: AbortSignal,
 ): Promise<boolean> {
   const scope = new AbortController()
@@ -56,9 +59,9 @@ async function stand(
       await probe(endpoint, bounded)
     })
     const patience = clock.deadline(millis(confirmMillis), scope.signal)
-    await stream(endpoint, prefixes, scope.signal, patience, (confirm) => {
-      confirmed ||= confirm
-      changed()
+    await stream(endpoint, prefixes, scope.signal, patience, (events) => {
+      confirmed = true
+      changed(events)
     })
   } catch (error) {
     etcdError(error, endpoint.address) // every reason means the same: start again
@@ -75,7 +78,7 @@ async function stream(
   prefixes: readonly string[],
   signal: AbortSignal,
   patience: AbortSignal,
-  wake: (confirmed: boolean) => void,
+  wake: Changed,
 ): Promise<never> {
   const watch = await endpoint.watch(signal)
   let missing = prefixes.length
@@ -86,8 +89,8 @@ async function stream(
       watch.on("end", () => fail("the watch stream ended"))
       watch.on("data", (answer: IWatchResponse) => {
         if (answer.canceled) return fail(`the watch was cancelled: ${answer.cancel_reason}`)
-        if (answer.created && --missing === 0) wake(true)
-        if (answer.events.length > 0) wake(false)
+        if (answer.created && --missing === 0) wake([])
+        if (answer.events.length > 0) wake(answer.events)
       })
       patience.addEventListener("abort", () => {
         if (missing > 0) fail("the watch was not confirmed in time")

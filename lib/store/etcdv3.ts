@@ -7,12 +7,14 @@
  * and ends as `unknown` when its answer is lost (W5). One lease per published key, renewed by
  * publishing and by nothing else, so the key ends with its publisher (D-57).
  */
+import type { IEvent } from "etcd3"
 import { type Millis, millis } from "#base/brand.ts"
 import type { Clock } from "#port/clock.ts"
 import { StoreError, type StoreSettings, type Version } from "#port/store.ts"
 import { type Candidacy, byAge, campaign } from "./election.ts"
 import { parseEndpoints } from "./endpoints.ts"
 import { credentialsFor } from "./etcd-credentials.ts"
+import { readsOf } from "./etcd-reads.ts"
 import { type Endpoint, openEndpoint } from "./etcd-endpoint.ts"
 import { EtcdError } from "./etcd-errors.ts"
 import { poolOf } from "./etcd-pool.ts"
@@ -47,21 +49,11 @@ export function openEtcd(settings: StoreSettings, clock: Clock): KeyValue {
   const etcd: Etcd = { pool, clock, timeout }
   const closing = new AbortController()
   const publisher = publisherOf(etcd)
+  const reads = readsOf(etcd)
 
   const store: KeyValue = {
-    async get(key, signal) {
-      const answer = await ask(etcd, `get ${key}`, { success: [getOp(key)] }, signal)
-      return entriesAt(answer, 0)[0] ?? null
-    },
-    async list(prefixes, signal) {
-      const answer = await ask(
-        etcd,
-        `list ${prefixes.join(", ")}`,
-        { success: prefixes.map(listOp) },
-        signal,
-      )
-      return prefixes.map((_, index) => entriesAt(answer, index))
-    },
+    get: reads.get,
+    list: reads.list,
     async swap(key, value, expected, guard, signal) {
       const compare = comparesOf(key, expected)
       if (guard !== null) compare.push(standing(guard))
@@ -85,7 +77,12 @@ export function openEtcd(settings: StoreSettings, clock: Clock): KeyValue {
       if (signal.aborted) return
       const scope = new AbortController()
       const releases = [linked(scope, signal), linked(scope, closing.signal)]
-      await watchAll(pool, probe, clock, prefixes, changed, scope.signal)
+      const heard = (events: readonly IEvent[]): void => {
+        if (events.length === 0) reads.forget()
+        for (const { type, kv } of events) if (type === "Put") reads.noticed(kv)
+        changed()
+      }
+      await watchAll(pool, probe, clock, prefixes, heard, scope.signal)
       for (const release of releases) release()
     },
     async leader(prefix, signal) {

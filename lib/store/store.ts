@@ -3,7 +3,8 @@
  * else.
  *
  * A document that cannot be decoded is an error of the read and never a default; one broken info is
- * reported beside the good ones (Go loses the whole listing, reference 3.1).
+ * reported beside the good ones (Go loses the whole listing, reference 3.1). What has the same text
+ * as last time is not decoded again: every info wakes the sentinels, and most are as they were.
  */
 import {
   type ClusterData,
@@ -31,9 +32,11 @@ export function storeOver(
   place: { readonly prefix: string; readonly clusterName: string },
 ): Store {
   const keys = keysOf(place.prefix, place.clusterName)
+  const views = remembering(decodeClusterData)
+  const infos = listing()
   return {
     async read(signal) {
-      return reading(await kv.get(keys.clusterData, signal), keys.clusterData)
+      return reading(await kv.get(keys.clusterData, signal), keys.clusterData, views)
     },
     async write(data, expected, leadership, signal) {
       // Spares a leader that knows of its end the question; the backend compares the token for one
@@ -47,7 +50,7 @@ export function storeOver(
     withdraw: (who, signal) => kv.remove(keys.info(who), signal),
     async infos(signal) {
       const listed = await kv.list([keys.keepers, keys.sentinels, keys.proxies], signal)
-      return infosOf(listed)
+      return infos(listed)
     },
     async leader(signal) {
       const value = await kv.leader(keys.election, signal)
@@ -65,17 +68,19 @@ const watched = (keys: Keys, what: "clusterdata" | "everything"): readonly strin
     ? [keys.clusterData]
     : [keys.clusterData, keys.keepers, keys.sentinels, keys.proxies]
 
-function reading(entry: Entry | null, key: string): Reading {
+type Views = Remembering<ClusterData | null>
+
+function reading(entry: Entry | null, key: string, views: Views): Reading {
   if (entry === null) return { kind: "absent", version: null }
-  const data = decodeOrThrow(entry, key)
+  const data = decodeOrThrow(entry, key, views)
   return data === null
     ? { kind: "absent", version: entry.version }
     : { kind: "found", data, version: entry.version }
 }
 
-function decodeOrThrow({ value, version }: Entry, key: string): ClusterData | null {
+function decodeOrThrow({ value, version }: Entry, key: string, views: Views): ClusterData | null {
   try {
-    return decodeClusterData(value)
+    return views.round((decoded) => decoded(key, value))
   } catch (cause) {
     const code = cause instanceof FormatError ? "format" : "malformed"
     const document = { text: value, version }
@@ -109,34 +114,66 @@ function encodeInfo(what: Published): string {
   }
 }
 
+/** What was decoded last, by key: documents are values, nobody changes them. */
+interface Remembering<T> {
+  /** What this round does not ask for is forgotten. */
+  round<R>(work: (decode: (key: string, text: string) => T) => R): R
+}
+interface Decoded<T> {
+  readonly text: string
+  readonly value: T
+}
+function remembering<T>(decoded: (text: string) => T): Remembering<T> {
+  let last: ReadonlyMap<string, Decoded<T>> = new Map()
+  return {
+    round(work) {
+      const next = new Map<string, Decoded<T>>()
+      const result = work((key, text) => {
+        const before = last.get(key)
+        const now = before?.text === text ? before : { text, value: decoded(text) }
+        next.set(key, now)
+        return now.value
+      })
+      last = next
+      return result
+    },
+  }
+}
+
 /**
  * Keyed by the UID inside the value; of two values with one UID the one under the later key wins,
  * as with Go.
  */
-function infosOf(listed: readonly (readonly Entry[])[]): Infos {
-  const [keepers = [], sentinels = [], proxies = []] = listed
-  const broken: { readonly key: string; readonly error: string }[] = []
-  const collect = <UID extends string, Info>(
-    entries: readonly Entry[],
-    kind: Kind<Info>,
-    uidOf: (info: Info) => UID,
-  ): ReadonlyMap<UID, Info> => {
-    const found = new Map<UID, Info>()
-    for (const { key, value } of entries) {
-      try {
-        const info = decode(kind, value)
-        if (uidOf(info) === "") broken.push({ key, error: "the value names no uid" })
-        else found.set(uidOf(info), info)
-      } catch (error) {
-        broken.push({ key, error: message(error) })
-      }
+function listing(): (listed: readonly (readonly Entry[])[]) => Infos {
+  const keepers = collector(KeeperInfo, (info) => info.uid)
+  const sentinels = collector(SentinelInfo, (info) => info.UID)
+  const proxies = collector(ProxyInfo, (info) => info.UID)
+  return ([ofKeepers = [], ofSentinels = [], ofProxies = []]) => {
+    const broken: Broken[] = []
+    return {
+      keepers: keepers(ofKeepers, broken),
+      sentinels: sentinels(ofSentinels, broken),
+      proxies: proxies(ofProxies, broken),
+      broken,
     }
-    return found
   }
-  return {
-    keepers: collect(keepers, KeeperInfo, (info) => info.uid),
-    sentinels: collect(sentinels, SentinelInfo, (info) => info.UID),
-    proxies: collect(proxies, ProxyInfo, (info) => info.UID),
-    broken,
-  }
+}
+type Broken = Infos["broken"][number]
+
+function collector<UID extends string, Info>(kind: Kind<Info>, uidOf: (info: Info) => UID) {
+  const infos = remembering((text) => decode(kind, text))
+  return (entries: readonly Entry[], broken: Broken[]): ReadonlyMap<UID, Info> =>
+    infos.round((decoded) => {
+      const found = new Map<UID, Info>()
+      for (const { key, value } of entries) {
+        try {
+          const info = decoded(key, value)
+          if (uidOf(info) === "") broken.push({ key, error: "the value names no uid" })
+          else found.set(uidOf(info), info)
+        } catch (error) {
+          broken.push({ key, error: message(error) })
+        }
+      }
+      return found
+    })
 }

@@ -4,10 +4,12 @@
  * watches and leaders come through.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { rmSync } from "node:fs"
+import { join } from "node:path"
 import { type Millis, millis } from "#base/brand.ts"
 import { type Store, StoreError } from "#port/store.ts"
 import { type EtcdCluster, startEtcd } from "./etcd.ts"
-import { document, keeper, never, nonceOf, s, scene, sentinel, settingsOf } from "./scene.ts"
+import { document, keeper, never, nonceOf, proxy, s, scene, sentinel, settingsOf } from "./scene.ts"
 import { timed, until } from "./wait.ts"
 import { startWire } from "./wire.ts"
 
@@ -144,26 +146,69 @@ describe("etcdv3: one member and a bad way to it", () => {
     await until("a wake-up by an event", () => seen.wakes > again, 2000)
   })
 
-  test.concurrent("publish() makes one lease for many publishes (D-57)", async () => {
+  test.concurrent("D-57 publish() has one lease for each key, for as long as it publishes", async () => {
     await using here = on(etcd.endpoints)
-    const [store, kv] = [await here.store(), await here.raw()]
-    const leases = async (): Promise<ReadonlySet<unknown>> => {
-      const answer = await etcd.request("kv/range", {
-        key: btoa(`${here.base}/keepers/info/k1`),
+    const store = await here.store()
+    const kinds = ["keepers", "sentinels", "proxies"]
+    const leases = async (): Promise<readonly unknown[]> => {
+      const at = kinds.map(async (kind) => {
+        const prefix = `${here.base}/${kind}/info/`
+        const range = { key: btoa(prefix), range_end: btoa(`${prefix}~`) }
+        const { kvs } = await etcd.request("kv/range", range)
+        return Array.isArray(kvs) ? kvs.map(({ lease }) => lease) : []
       })
-      const kvs = answer["kvs"]
-      return new Set(Array.isArray(kvs) ? kvs.map(({ lease }) => lease) : [])
+      return (await Promise.all(at)).flat()
     }
     const seen = new Set<unknown>()
-    for (let i = 0; i < 10; i++) {
-      await store.publish(keeper("k1", i), millis(3000), never)
-      for (const lease of await leases()) seen.add(lease)
+    const ttl = millis(1000)
+    const start = performance.now()
+    // twice as long as a lease lives that nobody renews
+    for (let i = 0; i < 50 || performance.now() - start < 4000; i++) {
+      await store.publish(keeper("k1", i), ttl, never)
+      await store.publish(sentinel("s1"), ttl, never)
+      await store.publish(proxy("p1"), ttl, never)
+      const now = await leases()
+      expect(now).toHaveLength(3)
+      for (const lease of now) seen.add(lease)
     }
-    expect(seen.size).toBe(1)
-    const [id] = [...seen]
-    const life = await etcd.request("kv/lease/timetolive", { ID: id, keys: true })
-    expect(Number(life["grantedTTL"])).toBe(3)
-    await kv.remove(`${here.base}/keepers/info/k1`, never)
+    expect(seen.size).toBe(3)
+    for (const ID of seen) {
+      const life = await etcd.request("kv/lease/timetolive", { ID, keys: true })
+      expect(Number(life["grantedTTL"])).toBe(2)
+    }
+  })
+
+  test.concurrent("D-57 ctl's question for the leader makes no lease", async () => {
+    await using here = on(etcd.endpoints)
+    const [store, asker] = [await here.store(), await here.store()]
+    const office = await store.campaign(s("s1"), never)
+    const prefix = `${here.base}/sentinel-leader/`
+    expect(await asker.leader(never)).toBe(s("s1"))
+    const range = { key: btoa(prefix), range_end: btoa(`${prefix}~`) }
+    expect((await etcd.request("kv/range", range))["count"]).toBe("1")
+    await office.resign(never)
+  })
+
+  test.concurrent("D-56 a look at what has not changed transfers next to nothing", async () => {
+    await using wire = await startWire(port)
+    await using here = on([wire.endpoint])
+    const [store, other] = [await here.store(), await here.store({ endpoints: etcd.endpoints })]
+    const ttl = millis(20_000)
+    for (let i = 0; i < 50; i++) await other.publish(keeper(`k${i}`), ttl, never)
+    await other.write(document(), { kind: "anything" }, null, never)
+    const look = async (times: number): Promise<number> => {
+      const before = wire.passed
+      for (let i = 0; i < times; i++) {
+        await store.read(never)
+        expect((await store.infos(never)).keepers.size).toBe(50)
+      }
+      return (wire.passed - before) / times
+    }
+    const first = await look(1)
+    expect(first).toBeGreaterThan(5_000)
+    expect(await look(20)).toBeLessThan(1000)
+    await other.publish(keeper("k7", 2), ttl, never)
+    expect(await look(1)).toBeLessThan(first / 5)
   })
 
   test.concurrent("campaign() uses the keys of Go's election (reference 3.3)", async () => {
@@ -190,7 +235,7 @@ describe("etcdv3: three members of which some are bad", () => {
   })
   afterAll(() => etcd[Symbol.asyncDispose]())
 
-  test("a dead and a hung endpoint before the good one cost a fraction of the timeout", async () => {
+  test("D-57 a dead and a hung endpoint before the good one cost a fraction of the timeout", async () => {
     const [port = 0] = etcd.members.map((member) => member.port)
     await using dead = await startWire(port)
     await using hung = await startWire(port)
@@ -354,3 +399,24 @@ async function faultsDuringWrites(store: Store, faults: () => Promise<void>): Pr
   }
   return { possible, failures, written: count }
 }
+
+test("a store that was begun anew is read anew, though it counts the same revisions", async () => {
+  await using etcd = await startEtcd()
+  await using here = on(etcd.endpoints)
+  const [store, other] = [await here.store(), await here.store()]
+  const seen = await here.watch(store, "clusterdata")
+  await other.write(document(), { kind: "absent" }, null, never)
+  const before = await store.read(never)
+  const [member] = etcd.members
+  await member?.kill()
+  rmSync(join(etcd.directory, member?.name ?? ""), { recursive: true })
+  const { wakes } = seen
+  member?.start()
+  await etcd.settled()
+  const data = document()
+  await other.write(data, { kind: "absent" }, null, never)
+  await until("the watch to stand again", () => seen.wakes > wakes, 10_000)
+  const after = await store.read(never)
+  expect(after.kind === "found" && nonceOf(after.data)).toBe(nonceOf(data))
+  expect(after.kind === before.kind && after.version === before.version).toBe(true)
+})

@@ -55,6 +55,21 @@ function clusterData(it: Case, open: Open): void {
     expect(reading.kind === "found" && reading.data).toEqual(data)
   })
 
+  it("read() is what there is, also where it was deleted and begun anew", async () => {
+    await using here = open()
+    const [one, two, kv] = [await here.store(), await here.store(), await here.raw()]
+    for (let i = 0; i < 3; i++) {
+      const data = document()
+      await one.write(data, { kind: "absent" }, null, never)
+      for (let look = 0; look < 2; look++) {
+        const reading = await two.read(never)
+        expect(reading.kind === "found" && reading.data).toEqual(data)
+      }
+      await kv.remove(`${here.base}/clusterdata`, never)
+      expect(await two.read(never)).toEqual({ kind: "absent", version: null })
+    }
+  })
+
   it("write() replaces exactly the version it names, and returns the next", async () => {
     await using here = open()
     const store = await here.store()
@@ -172,6 +187,27 @@ function infos(it: Case, open: Open): void {
     expect([...found.proxies.values()].map(({ Generation }) => Number(Generation))).toEqual([7])
     expect([...found.sentinels.keys()]).toEqual([s("s1")])
     expect(found.broken).toEqual([])
+  })
+
+  it("infos() is what there is, whatever came and went since the last look", async () => {
+    await using here = open()
+    const [one, two] = [await here.store(), await here.store()]
+    const ttl = millis(20_000)
+    const uids = async (): Promise<readonly string[]> => [
+      ...(await two.infos(never)).keepers.keys(),
+    ]
+    for (const uid of ["k1", "k2"]) await one.publish(keeper(uid), ttl, never)
+    expect(await uids()).toEqual(["k1", "k2"])
+    await one.withdraw({ kind: "keeper", uid: k("k1") }, never)
+    await one.publish(keeper("k0"), ttl, never) // as many as before
+    expect(await uids()).toEqual(["k0", "k2"])
+    await one.withdraw({ kind: "keeper", uid: k("k2") }, never)
+    await one.publish(keeper("k2", 2), ttl, never) // gone and back between two looks
+    await one.publish(keeper("k0", 2), ttl, never)
+    const found = await two.infos(never)
+    expect([...found.keepers.values()]).toEqual([keeper("k0", 2).info, keeper("k2", 2).info])
+    for (const uid of ["k0", "k2"]) await one.withdraw({ kind: "keeper", uid: k(uid) }, never)
+    expect(await uids()).toEqual([])
   })
 
   it("infos() reports a broken value beside the good ones", async () => {
@@ -343,6 +379,43 @@ function election(it: Case, open: Open): void {
     await (await third).resign(never)
     expect(order).toEqual(["s1", "s2"])
     expect(await stores[0].leader(never)).toBeNull()
+  })
+
+  it("D-56 unseat() takes the office from the leader that it names, and from nobody else", async () => {
+    await using here = open()
+    const [one, two, other] = [await here.store(), await here.store(), await here.store()]
+    expect(await other.unseat(s("s0"), never)).toBe(false) // nobody leads
+    const first = await one.campaign(s("s0"), never)
+    const next = timed(() => two.campaign(s("s1"), never))
+    const kv = await here.raw()
+    const prefix = `${here.base}/sentinel-leader/`
+    const candidates = async (): Promise<number> => (await kv.list([prefix], never))[0]?.length ?? 0
+    await until("the second to stand", async () => (await candidates()) === 2)
+    expect(await other.unseat(s("s1"), never)).toBe(false) // it stands, and does not lead
+    expect(first.signal.aborted).toBe(false)
+    const start = performance.now()
+    expect(await other.unseat(s("s0"), never)).toBe(true)
+    const second = await next
+    expect(performance.now() - start).toBeLessThan(1500) // not a time to live
+    await until("the first to know", () => first.signal.aborted, 2000)
+    const late = await one.write(document(), { kind: "anything" }, first, never)
+    expect(late).toEqual({ kind: "conflict" })
+    expect(await other.unseat(s("s0"), never)).toBe(false)
+    expect(await other.leader(never)).toBe(s("s1"))
+    expect(second.value?.signal.aborted).toBe(false)
+    await second.value?.resign(never)
+  })
+
+  it("unseat() asked by several at once takes one office, not the next one's, too", async () => {
+    await using here = open()
+    const stores = [await here.store(), await here.store(), await here.store()] as const
+    await stores[0].campaign(s("s0"), never)
+    const next = stores[1].campaign(s("s1"), never)
+    const asked = await Promise.all(stores.map((store) => store.unseat(s("s0"), never)))
+    expect(asked.filter((done) => done)).toHaveLength(1)
+    const office = await next
+    expect(await stores[2].leader(never)).toBe(s("s1"))
+    await office.resign(never)
   })
 
   it("campaign() that is aborted leaves no candidate behind", async () => {

@@ -20,11 +20,14 @@ export interface Wire extends AsyncDisposable {
   freeze(): void
   /** Chunks of answers that were not passed on. */
   readonly swallowed: number
+  /** Bytes of answers that were. */
+  readonly passed: number
 }
 
 export async function startWire(toPort: number): Promise<Wire> {
   let mode: WireMode = "pass"
   let swallowed = 0
+  let passed = 0
   const pairs = new Set<readonly [Socket, Socket]>()
   const frozen = new WeakSet<Socket>()
   const cut = (): void => {
@@ -45,8 +48,10 @@ export async function startWire(toPort: number): Promise<Wire> {
       if (mode !== "hang" && !frozen.has(client)) upstream.write(chunk)
     })
     upstream.on("data", (chunk) => {
-      if (mode === "pass" && !frozen.has(client)) client.write(chunk)
-      else swallowed++
+      if (mode === "pass" && !frozen.has(client)) {
+        passed += chunk.length
+        client.write(chunk)
+      } else swallowed++
     })
     const over = (): void => {
       pairs.delete(pair)
@@ -72,6 +77,9 @@ export async function startWire(toPort: number): Promise<Wire> {
     },
     get swallowed() {
       return swallowed
+    },
+    get passed() {
+      return passed
     },
     async [Symbol.asyncDispose]() {
       cut()

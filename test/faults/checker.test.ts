@@ -52,6 +52,7 @@ function fault(more: Partial<Fault> = {}): Fault {
     name: "isolate primary",
     primary: "A",
     nodes: [1],
+    ledStore: false,
     proxiesOut: [],
     mayLose: ["A"],
     smooth: false,

@@ -56,6 +56,13 @@ export const disks: readonly Nemesis[] = [
   },
   {
     ...base,
+    name: "slow disk of standby",
+    bound: () => 6,
+    why: "its confirmations take longer",
+    strike: async (scene) => disk({ kind: "slow", fsyncMs: 100, writeMs: 5 }, standbyOf(scene)),
+  },
+  {
+    ...base,
     name: "hung disk of primary",
     loses: "unsent",
     bound: () => longMs / 1000 + 5,

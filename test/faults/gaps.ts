@@ -18,6 +18,10 @@ export interface Gaps {
   readonly all: readonly Gap[]
 }
 
+/** What a table of gaps counts as one kind. */
+export const kindOf = ({ name, ledStore }: Fault): string =>
+  ledStore && !name.endsWith("that leads") ? `${name}, with the leading etcd member` : name
+
 export function gaps({ history, faults }: Evidence): Gaps {
   const times = Map.groupBy(
     history.filter((it) => it.via === "proxy" && isAcknowledged(it) && isWrite(it)),

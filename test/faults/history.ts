@@ -63,6 +63,8 @@ export interface Fault {
   readonly primary: string | null
   /** Nodes that it touches. */
   readonly nodes: readonly number[]
+  /** The leading etcd member was on one of them. */
+  readonly ledStore: boolean
   /** Their proxies may be without service as long as it lasts. */
   readonly proxiesOut: readonly number[]
   /** Addresses of servers that may lose what they had not sent, where that is allowed at all. */

@@ -46,6 +46,8 @@ export interface Lab extends AsyncDisposable {
   primary(): Promise<Machine | null>
   /** The node whose sentinel leads, null while none does. */
   leader(): Promise<Machine | null>
+  /** The node whose etcd member leads, null while none does. */
+  storeLeader(): Promise<Machine | null>
   /** Runs statements as the superuser on one node. */
   asSuperuser<T>(machine: Machine, work: (sql: Connected) => Promise<T>): Promise<T>
   /** Undoes every fault that can be undone, for a run that broke off in the middle of one. */
@@ -121,6 +123,10 @@ export async function startLab(options: LabOptions): Promise<Lab> {
         machines.find(({ parts }) => leader !== null && uidIn(parts.sentinel.log) === leader) ??
         null
       )
+    },
+    storeLeader: async () => {
+      const leads = await Promise.all(machines.map((each) => each.leadsStore()))
+      return machines[leads.indexOf(true)] ?? null
     },
     asSuperuser,
     pardon: async () => {

@@ -6,8 +6,10 @@
  *   bun test/faults/main.ts [--duration 15m] [--row NAME,…|all] [--nemesis NAME,…] [--seed N]
  *                           [--times N] [--pace MS] [--keep] [--list]
  *
- * Exit code 1 on any surprise. Then the directory with logs, history and seed stays and is named;
- * it is below FAULTS_DIR, or /tmp. FAULTS_BINARY is another executable than dist/stolon.
+ * Every result is also kept below .cache/faults/results, where `summary.ts` makes the page in
+ * docs of them. Exit code 1 on any surprise. Then the directory with logs, history and seed stays
+ * and is named; it is below FAULTS_DIR, or /tmp. FAULTS_BINARY is another executable than
+ * dist/stolon.
  */
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -70,6 +72,7 @@ async function main(): Promise<number> {
     const own = join(directory, row.name)
     const outcome = await inSandbox(orders, directory, own)
     console.log(report(row, outcome))
+    await remember(outcome)
     if (surprise(row, outcome) !== null) failed++
     else if (!values.keep) rmSync(own, { recursive: true, force: true })
   }
@@ -99,8 +102,19 @@ async function inSandbox(orders: RunOrders, directory: string, own: string): Pro
   const file = Bun.file(join(own, resultFile))
   if (await file.exists()) return parseOutcome(await file.json())
   const { row, seed } = orders
-  return { row, seed, operations: 0, verdict: null, error: "the run ended without a result" }
+  const nothing = { operations: 0, seconds: 0, verdict: null }
+  // 128 and a number: a signal, perhaps one that was meant for an earlier holder of the pid
+  const error = `the run ended without a result, with code ${child.exitCode}`
+  return { row, seed, ...nothing, error }
 }
+
+/** For `summary.ts`, also when everything else of the run is removed. */
+async function remember(outcome: Outcome): Promise<void> {
+  const when = new Date().toISOString().replace(/[-:]|\..*/g, "")
+  const name = `${when}-${outcome.row}-${outcome.seed}`
+  await Bun.write(join(results, name, resultFile), JSON.stringify(outcome, null, 1))
+}
+const results = join(import.meta.dir, "../../.cache/faults/results")
 
 // It is our own, written a moment ago by `run`.
 const parseOutcome = (value: unknown): Outcome => value as Outcome

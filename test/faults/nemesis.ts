@@ -37,6 +37,8 @@ export interface Nemesis {
   /** Longest gap allowed, in seconds; null when none is promised. */
   readonly bound: (row: Row) => number | null
   readonly why: string
+  /** It takes the node's etcd member along: a node that leads the store costs an election of it. */
+  readonly store?: boolean
   /** Only rows that name it run it. */
   readonly named?: boolean
   strike(scene: Scene): Promise<Strike>
@@ -69,6 +71,16 @@ export const longMs = 8_000
 export const silentMs = 12_000
 /** A kill is over at once; the time until everybody has noticed. */
 export const shortMs = 3_000
+
+/** Where the leading etcd member goes along, a lease may run out before another one leads. */
+export const boundOf = (
+  { bound, store = false }: Nemesis,
+  row: Row,
+  ledStore: boolean,
+): number | null => {
+  const seconds = bound(row)
+  return seconds === null || !store || !ledStore ? seconds : Math.max(seconds, failover())
+}
 
 export const any = (): number => 3
 export const failover = (): number => 11

@@ -46,6 +46,7 @@ export const partitions: readonly Nemesis[] = [
   {
     ...base,
     name: "isolate primary",
+    store: true,
     loses: "unsent",
     bound: failover,
     why: "silence, lease, promotion, perhaps an etcd and a sentinel election",
@@ -54,6 +55,7 @@ export const partitions: readonly Nemesis[] = [
   {
     ...base,
     name: "isolate standby",
+    store: true,
     bound: standbyLost,
     why: "the primary is with the majority",
     strike: (scene) => isolate(scene, standbyOf(scene)),
@@ -61,6 +63,7 @@ export const partitions: readonly Nemesis[] = [
   {
     ...base,
     name: "primary hears nobody",
+    store: true,
     loses: "unsent",
     bound: failover,
     why: "no store, no acknowledgement of a standby",
@@ -69,6 +72,7 @@ export const partitions: readonly Nemesis[] = [
   {
     ...base,
     name: "nobody hears primary",
+    store: true,
     loses: "unsent",
     bound: failover,
     why: "as isolated",
@@ -77,9 +81,39 @@ export const partitions: readonly Nemesis[] = [
   {
     ...base,
     name: "standby hears nobody",
+    store: true,
     bound: standbyLost,
     why: "as isolated",
     strike: (scene) => oneWay(scene, standbyOf(scene), "in"),
+  },
+  {
+    ...base,
+    name: "nobody hears standby",
+    store: true,
+    bound: standbyLost,
+    why: "it hears the primary, and confirms nothing that arrives",
+    strike: (scene) => oneWay(scene, standbyOf(scene), "out"),
+  },
+  {
+    ...base,
+    name: "nobody hears anybody",
+    loses: "unsent",
+    // Beside a failover: etcd's own election, and copies of which none may be fit to confirm.
+    bound: () => silentMs / 1000 + 2 * failover(),
+    why: "no quorum and no promise anywhere: everybody stops, and comes back by itself",
+    strike: async ({ lab }) => {
+      const { machines, network } = lab
+      for (const one of machines)
+        for (const other of machines)
+          if (one.node < other.node) await network.separate(one.node, other.node)
+      return {
+        nodes: machines,
+        proxiesOut: [],
+        holdMs: silentMs,
+        note: "all nodes",
+        heal: () => network.heal(),
+      }
+    },
   },
   {
     ...base,
@@ -99,6 +133,7 @@ export const partitions: readonly Nemesis[] = [
   {
     ...base,
     name: "primary without store",
+    store: true,
     loses: "unsent",
     bound: failover,
     why: "the store is gone for its side only: it fences, the others go on",

@@ -17,7 +17,7 @@ import {
   standbyLost,
 } from "./nemesis.ts"
 
-type Who = "primary" | "standby" | "leader" | "any"
+type Who = "primary" | "standby" | "leader" | "store" | "any"
 
 async function choose({ lab, primary, standbys, random }: Scene, who: Who): Promise<Machine> {
   const [standby = primary] = standbys
@@ -28,6 +28,8 @@ async function choose({ lab, primary, standbys, random }: Scene, who: Who): Prom
       return standby
     case "leader":
       return (await lab.leader()) ?? primary
+    case "store":
+      return (await lab.storeLeader()) ?? primary
     case "any":
       return [primary, ...standbys][random.below(1 + standbys.length)] ?? primary
     default:
@@ -49,33 +51,46 @@ const kills: readonly Plan[] = [
   ["keeper", "primary", "nothing", any, "PostgreSQL goes on under its guardian and is adopted"],
   ["keeper", "standby", "nothing", standbyLost, "as above"],
   ["guardian", "primary", "unsent", () => 8, "PostgreSQL may die with it, and is started again"],
+  [
+    "guardian",
+    "standby",
+    "nothing",
+    standbyLost,
+    "its PostgreSQL dies with it, and is started again",
+  ],
   ["all", "primary", "unsent", failover, "silence or refusals, lease, an etcd election with it"],
   ["all", "standby", "nothing", standbyLost, "an etcd election with it takes a second or two"],
   ["sentinel", "leader", "nothing", any, "sentinels are not in the way of writes"],
   ["sentinel", "any", "nothing", any, "sentinels are not in the way of writes"],
   ["proxy", "any", "nothing", any, "its own clients wait for its restart, others notice nothing"],
   ["etcd", "any", "nothing", () => 4, "two members are left; an election"],
+  ["etcd", "store", "nothing", () => 4, "an election for certain"],
 ]
 
 const freezes: readonly Plan[] = [
   ["postgres", "primary", "unsent", failover, "silent PostgreSQL fails after failInterval"],
+  ["postgres", "standby", "nothing", standbyLost, "it confirms nothing"],
   ["keeper", "primary", "nothing", failover, "its guardian ends PostgreSQL with the lease"],
   ["keeper", "standby", "nothing", standbyLost, "its PostgreSQL streams on"],
   ["guardian", "primary", "unsent", failover, "nobody enforces the lease; the keeper lives"],
+  ["guardian", "standby", "nothing", standbyLost, "nobody ends its PostgreSQL; the keeper does"],
   ["all", "primary", "unsent", failover, "silence, with an etcd election in it"],
   ["all", "standby", "nothing", standbyLost, "silence of a standby"],
   ["sentinel", "leader", "nothing", any, "sentinels are not in the way of writes"],
+  ["sentinel", "any", "nothing", any, "sentinels are not in the way of writes"],
   ["proxy", "any", "nothing", any, "others notice nothing"],
   ["etcd", "any", "nothing", () => 4, "requests move on to another member"],
+  ["etcd", "store", "nothing", () => 4, "an election, and requests that were lost with it"],
 ]
 
 /** Whether this node's proxy is out while `target` is. */
 const takesProxy = (target: Target | "all"): boolean => target === "proxy" || target === "all"
 
-const nameOf = (verb: string, target: Target | "all", who: Who): string =>
-  target === "all"
-    ? `${verb} all of ${who}`
-    : `${verb} ${target}${who === "any" ? "" : ` of ${who}`}`
+const nameOf = (verb: string, target: Target | "all", who: Who): string => {
+  if (who === "store") return `${verb} ${target} that leads`
+  if (target === "all") return `${verb} all of ${who}`
+  return `${verb} ${target}${who === "any" ? "" : ` of ${who}`}`
+}
 
 /** A fault that finds nothing to strike has proved nothing. */
 function struck(
@@ -87,8 +102,12 @@ function struck(
   return found
 }
 
+/** Whether the node's etcd member is out while `target` is. */
+const takesStore = (target: Target | "all"): boolean => target === "etcd" || target === "all"
+
 const kill = ([target, who, loses, bound, why]: Plan): Nemesis => ({
   name: nameOf("kill", target, who),
+  store: takesStore(target),
   loses,
   thaws: false,
   bound,
@@ -106,6 +125,7 @@ const kill = ([target, who, loses, bound, why]: Plan): Nemesis => ({
 
 const freeze = ([target, who, loses, bound, why]: Plan): Nemesis => ({
   name: nameOf("freeze", target, who),
+  store: takesStore(target),
   loses,
   thaws: target === "all",
   bound,
@@ -144,8 +164,29 @@ const freezeStore: Nemesis = {
   },
 }
 
+/** Nobody is there any more to refuse a connection. */
+const powerLoss: Nemesis = {
+  name: "power loss of primary",
+  loses: "unsent",
+  thaws: false,
+  store: true,
+  bound: failover,
+  why: "silence, with an etcd election in it; the disk is there again afterwards",
+  strike: async ({ lab, primary }) => {
+    for (const { node } of lab.machines)
+      if (node !== primary.node) await lab.network.separate(primary.node, node)
+    await primary.powerOff()
+    const heal = async (): Promise<void> => {
+      await lab.network.heal()
+      primary.powerOn()
+    }
+    return on(primary, silentMs, heal, true)
+  },
+}
+
 export const processNemeses: readonly Nemesis[] = [
   ...kills.map(kill),
   ...freezes.map(freeze),
   freezeStore,
+  powerLoss,
 ]

@@ -12,6 +12,7 @@ const outcome = (findings: readonly Finding[], error: string | null = null): Out
   row: "r",
   seed: 7,
   operations: 1,
+  seconds: 60,
   verdict: {
     findings,
     gaps: [],

@@ -3,7 +3,7 @@
  * whether it came out as it had to. An invalid row that came out valid is as much a failure as the
  * opposite.
  */
-import type { Gap } from "./gaps.ts"
+import { type Gap, kindOf } from "./gaps.ts"
 import { type Finding, seconds } from "./judge.ts"
 import type { Row } from "./matrix.ts"
 import type { Outcome } from "./run.ts"
@@ -49,7 +49,7 @@ const shown = (findings: readonly Finding[], row: Row): readonly string[] => {
 }
 
 function table(all: readonly Gap[]): readonly string[] {
-  const byName = Map.groupBy(all, ({ fault }) => fault.name)
+  const byName = Map.groupBy(all, ({ fault }) => kindOf(fault))
   const rows = [...byName].map(([name, found]) => {
     const worst = Math.max(...found.map(({ ms }) => ms))
     const bounds = found.map(({ fault }) => fault.bound)

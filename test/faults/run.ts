@@ -9,6 +9,7 @@ import * as v from "valibot"
 import { generator, type Random } from "#base/random.ts"
 import { bootMillis } from "#system/libc.ts"
 import { until } from "#test/conformance/wait.ts"
+import { autopsyOf } from "./autopsy.ts"
 import { type Verdict, check } from "./checker.ts"
 import { appPassword, startClients } from "./clients.ts"
 import type { Fault, Lists } from "./history.ts"
@@ -16,7 +17,7 @@ import type { Finding } from "./judge.ts"
 import { type Lab, startLab, streamsOf } from "./lab.ts"
 import type { Machine } from "./machine.ts"
 import { type Row, rows } from "./matrix.ts"
-import type { Nemesis, Scene } from "./nemesis.ts"
+import { type Nemesis, type Scene, boundOf } from "./nemesis.ts"
 import { nemeses } from "./nemeses.ts"
 import { setup } from "./transaction.ts"
 
@@ -38,6 +39,8 @@ export interface Outcome {
   readonly row: string
   readonly seed: number
   readonly operations: number
+  /** From the first fault to the verdict. */
+  readonly seconds: number
   readonly verdict: Verdict | null
   /** The run itself broke off. */
   readonly error: string | null
@@ -56,7 +59,8 @@ export async function run(orders: RunOrders): Promise<void> {
     write(resultFile, await outcome(orders, write))
   } catch (error) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    const broken: Outcome = { row: name, seed, operations: 0, verdict: null, error: text }
+    const nothing = { operations: 0, seconds: 0, verdict: null }
+    const broken: Outcome = { row: name, seed, ...nothing, error: text }
     write(resultFile, broken)
   }
 }
@@ -82,6 +86,7 @@ async function outcome(
   const clients = startClients(lab, directory, seed, orders.paceMs)
   await Bun.sleep(calmMs)
   const faults: Fault[] = []
+  const began = bootMillis()
   let error: string | null = null
   try {
     await rage(lab, row, orders, (fault) => {
@@ -92,14 +97,21 @@ async function outcome(
     error = broken instanceof Error ? (broken.stack ?? broken.message) : String(broken)
     await lab.pardon()
   }
-  if (error !== null || faults.at(-1)?.whole === null)
+  if (error !== null || faults.at(-1)?.whole === null) {
+    const autopsy = await autopsyOf(lab.machines) // first: what hangs may go on any moment
+    writeFileSync(join(directory, "processes.txt"), autopsy)
     writeFileSync(join(directory, "status.txt"), await statusOf(lab))
+  }
+  const lasted = Math.round((bootMillis() - began) / 1000)
   const history = await clients.finish()
   const { final, findings } = await readFinal(lab).catch((broken: unknown) => unreadable(broken))
   write("final.json", final === null ? null : [...final])
   const verdict = check({ promises: row.promises, history, final, faults })
   const all = { ...verdict, findings: [...findings, ...verdict.findings] }
-  return { row: row.name, seed, operations: history.length, verdict: all, error }
+  return {
+    ...{ row: row.name, seed, operations: history.length },
+    ...{ seconds: lasted, verdict: all, error },
+  }
 }
 
 /** What an operator would look at first. */
@@ -137,12 +149,14 @@ async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Pr
   const primary = await primaryOf(lab)
   const standbys = await standbysOf(lab, primary, random)
   const scene: Scene = { lab, random, row, primary, standbys }
+  const storeLeader = await lab.storeLeader()
   const struck = bootMillis()
   const strike = await nemesis.strike(scene)
   await Bun.sleep(strike.holdMs)
   await strike.heal()
   const healed = bootMillis()
-  const bound = nemesis.bound(row)
+  const ledStore = storeLeader !== null && strike.nodes.includes(storeLeader)
+  const bound = boundOf(nemesis, row, ledStore)
   const waited = await lab.whole(wholeMs).then(
     () => null,
     (error: unknown) => (error instanceof Error ? error.message : String(error)),
@@ -151,6 +165,7 @@ async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Pr
     name: nemesis.name,
     primary: primary.address,
     nodes: strike.nodes.map(({ node }) => node),
+    ledStore: nemesis.store === true && ledStore,
     proxiesOut: strike.proxiesOut.map(({ node }) => node),
     mayLose: losersOf(nemesis, scene),
     smooth: strike.smooth === true,

@@ -1,6 +1,8 @@
 /**
  * The operator who switches over, alone and in the middle of faults.
  */
+import { until } from "#test/conformance/wait.ts"
+import { stopped } from "./machine.ts"
 import { type Nemesis, type Scene, base, failover, on, shortMs } from "./nemesis.ts"
 
 interface Switched {
@@ -59,6 +61,36 @@ export const switchovers: readonly Nemesis[] = [
       ])
       const note = [said, ...killed].join(", ")
       return { ...on(scene.primary, shortMs), nodes: scene.lab.machines, note }
+    },
+  },
+  {
+    ...base,
+    name: "switchover in bad weather",
+    loses: "unsent anywhere",
+    bound: failover,
+    why: "every word of it is late, and some are lost",
+    strike: async (scene) => {
+      const { lab, primary } = scene
+      await lab.network.weather(20, 20, 30)
+      const { note } = await switchOver(scene)
+      return { ...on(primary, 0, () => lab.network.heal()), nodes: lab.machines, note }
+    },
+  },
+  {
+    ...base,
+    name: "switchover to a frozen node",
+    loses: "unsent anywhere",
+    thaws: true,
+    store: true,
+    bound: failover,
+    why: "it is given up, and the primary goes on",
+    strike: async (scene) => {
+      const [machine = scene.primary] = scene.standbys
+      const still = (): boolean => stopped(machine.signal("all", "SIGSTOP"))
+      await until("the target to stand still", still)
+      const { note } = await switchOver(scene)
+      const thaw = (): void => void machine.signal("all", "SIGCONT")
+      return { ...on(machine, 0, thaw, true), note }
     },
   },
   {

@@ -69,7 +69,12 @@ test("L6 a document of ours loses our words in Go's hands, and not a byte else",
         ...data.cluster.status,
         primaryEpoch: "0011223344" as Epoch, // brands of ids that only a test chooses
         primaryRevoked: true,
-        electable: { word: "77aabbcc" as Nonce, dbs: [...data.dbs.keys()], joining: [] },
+        electable: {
+          word: "77aabbcc" as Nonce,
+          dbs: [...data.dbs.keys()],
+          joining: [],
+          ended: false,
+        },
         writer: "99aabbcc" as Nonce,
       },
     },

@@ -10,6 +10,7 @@ import { toMillis } from "#base/duration.ts"
 import { withDefaults } from "#model/spec.ts"
 import { waitsFor } from "./checkers/convergence.ts"
 import { copiesOn, emptyDisk } from "./disk.ts"
+import { crashAtStep } from "./harm.ts"
 import type { Host } from "./host.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
 import {
@@ -294,6 +295,8 @@ export const faults: Readonly<Record<string, Fault>> = {
     const machine = pick(sim, [...sim.machines.values()])
     return machine === undefined ? null : cutMachine(sim, machine.name)
   },
+  crashAtStep: (sim) =>
+    withHost(sim, (host) => crashAtStep(sim, host, () => killMachine(sim, host.machine))),
   loseDisk: (sim, active) => (active() > 0 ? null : withHost(sim, (host) => loseDisk(sim, host))),
   lag: (sim) => lag(sim)?.heal ?? null,
   lagThenKill: (sim) => lagThenKill(sim),

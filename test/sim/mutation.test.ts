@@ -8,7 +8,7 @@ import { resolve } from "node:path"
 import { mutations } from "./mutations.ts"
 
 const script = resolve(import.meta.dir, "../../scripts/sim.ts")
-const bound = "400"
+const bound = "1200"
 
 for (const [name, { breaks }] of Object.entries(mutations))
   test(`the planted bug "${name}" is found`, async () => {

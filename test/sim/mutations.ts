@@ -192,9 +192,33 @@ export const mutations: Readonly<Record<string, Mutation>> = {
   /** S4: a primary that was stopped on request is left behind with what it had. */
   "a wish is worth a commit": {
     file: "lib/sentinel/succession.ts",
-    find: "if (best !== undefined && present && lacks(data, primary, best, fence))",
+    find: "if (best !== undefined && present && lacks(data, round, primary, best, fence))",
     put: "if (false)",
     breaks: ["P2 no lost commit"],
     focus: ["failover", "lag"],
+  },
+  /** W9: a timeline is its number. */
+  "whose timeline it is does not count": {
+    file: "lib/model/lineage.ts",
+    find: "return other !== null && other !== db",
+    put: "return false",
+    breaks: ["P5 nothing sticks"],
+    focus: ["failover", "lag", "killMachine"],
+  },
+  /** W4: a decision is sent however old it is. */
+  "send old decisions": {
+    file: "lib/agent/sentinel.ts",
+    find: "clock.now().mono - started > ageMax || held.signal.aborted",
+    put: "held.signal.aborted",
+    breaks: ["W4 young decision"],
+    focus: ["freezeSentinel", "hiccups", "killMachine", "storeSlow"],
+  },
+  /** O4: the answer holds from when it came. */
+  "count the answer about a lease from its coming": {
+    file: "lib/agent/proxy-word.ts",
+    find: "const word = wordOf(claim, witness, sentAt, now)",
+    put: "const word = wordOf(claim, witness, now.mono, now)",
+    breaks: ["O4 answer"],
+    focus: ["storeGone", "peersLossy", "splitStore"],
   },
 }

@@ -71,6 +71,7 @@ function dataDir(dir: Dir | null, instance: Instance | null): DataDir {
     systemID: dir.systemID,
     major: 15,
     control: instance === null ? control(dir) : null,
+    newest: dir.wal.highest,
     history: history(dir),
   }
 }

@@ -123,6 +123,7 @@ export function createCore(now: () => number, honest: boolean): Core {
     publish(what, ttl) {
       const kept = honest ? recode(what) : what
       entries.set(keyOf(publisherOf(what)), { what: kept, expiresAt: now() + ttl })
+      gathered = null // who listens may look
       for (const listener of listeners.published) listener(what)
       tell("info")
     },

@@ -40,6 +40,10 @@ export const calm = (): Omit<Weather, "news"> => ({
 export interface SimStore {
   readonly core: Core
   readonly weather: Weather
+  /** A write of an office's holder is sent, whose last read of the view began then. */
+  readonly sent: ((process: Process, readAt: number) => void)[]
+  /** All infos were read by this process. */
+  readonly looked: ((process: Process) => void)[]
   /** The port as `process` sees it. */
   port(process: Process): Store
 }
@@ -52,6 +56,8 @@ export function createStore(world: World, honest: boolean): SimStore {
   const core = createCore(world.now, honest)
   const weather: Weather = { ...calm(), news: 8 }
   const watchers = new Set<Watcher>()
+  const sent: SimStore["sent"] = []
+  const looked: SimStore["looked"] = []
   core.listeners.changed.push((what) => {
     for (const watcher of watchers) {
       if (what === "clusterdata") wake(watcher, weather.slowest)
@@ -77,7 +83,9 @@ export function createStore(world: World, honest: boolean): SimStore {
   return {
     core,
     weather,
-    port: (process) => storeOf({ world, core, weather, watchers, process }),
+    sent,
+    looked,
+    port: (process) => storeOf({ world, core, weather, watchers, process, sent, looked }),
   }
 }
 
@@ -94,10 +102,13 @@ interface Context {
   readonly weather: Weather
   readonly watchers: Set<Watcher>
   readonly process: Process
+  readonly sent: SimStore["sent"]
+  readonly looked: SimStore["looked"]
 }
 
 function storeOf(context: Context): Store {
   const { core, watchers, process } = context
+  let readAt = -Infinity
   const ask = <T>(op: () => T, signal: AbortSignal): Promise<T> =>
     request(
       context,
@@ -107,21 +118,28 @@ function storeOf(context: Context): Store {
     )
   return {
     async read(signal) {
+      readAt = context.world.now()
       const reading = await ask(() => core.read(), signal)
       if (context.weather.garbled)
         throw new StoreError("malformed", "cluster.spec: is missing or null")
       return reading
     },
-    write: (data, expected, leadership, signal) =>
-      request(
+    write: (data, expected, leadership, signal) => {
+      if (leadership !== null) for (const tell of context.sent) tell(process, readAt)
+      return request(
         context,
         () => core.write(data, expected, leadership?.token ?? null),
         () => ({ kind: "unknown", why: "no answer from the store in time" }),
         signal,
-      ),
+      )
+    },
     publish: (what, ttl, signal) => ask(() => core.publish(what, ttl), signal),
     withdraw: (who, signal) => ask(() => core.withdraw(who), signal),
-    infos: (signal) => ask(() => core.infos(), signal),
+    async infos(signal) {
+      const infos = await ask(() => core.infos(), signal)
+      for (const tell of context.looked) tell(process)
+      return infos
+    },
     leader: (signal) => ask(() => core.leader(), signal),
     unseat: (uid, signal) => ask(() => core.unseat(uid), signal),
     campaign: (uid, signal) => campaign(context, uid, signal),

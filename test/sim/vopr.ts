@@ -20,6 +20,7 @@ import { checkStandbyCount } from "./checkers/standby-count.ts"
 import { checkSyncInForce } from "./checkers/sync-in-force.ts"
 import { checkTruth } from "./checkers/truth.ts"
 import { checkUndisturbed } from "./checkers/undisturbed.ts"
+import { checkWords } from "./checkers/words.ts"
 import { type Writers, startWriters } from "./clients.ts"
 import { type Deed, type Plan, draw, wishes } from "./draw.ts"
 import { faults } from "./faults.ts"
@@ -95,6 +96,7 @@ export function watchAll(sim: Sim): LossCheck {
   checkPause(sim)
   checkLeases(sim)
   checkElectable(sim)
+  checkWords(sim)
   return checkNoLostCommit(sim)
 }
 

@@ -45,6 +45,19 @@ for (const state of ["refusing", "hung"] as const)
     expect(s.told().filter((line) => / (primary|guardian)\./.test(line))).toEqual([])
   })
 
+test("P6 a view that nobody can decode for a minute ends no PostgreSQL", () => {
+  using s = ready({ keepers: 3 })
+  const primary = s.primary()
+  const { process } = s.postgres(primary)
+  s.sim.store.weather.garbled = true
+  s.run(60)
+  expect(s.postgres(primary).process).toBe(process)
+  expect(s.told().filter((line) => / (primary|guardian)\./.test(line))).toEqual([])
+  s.sim.store.weather.garbled = false
+  s.rest()
+  expect([s.primary(), s.postgres(primary).process === process]).toEqual([primary, true])
+})
+
 test("P6 a store that goes silent as soon as the first standbys may be elected", () => {
   for (let seed = 1; seed <= 20; seed++) {
     using s = story({ keepers: 3, seed })
@@ -69,6 +82,7 @@ test("the store gone for the primary's side only: it ends with its lease, and th
   s.cut(primary, "store")
   s.until("another is elected", () => s.primary() !== primary)
   expect(s.sim.hosts.get(primary)?.instance ?? null).toBeNull()
+  s.run(0.5) // the leader hears that its write was applied
   const told = s.told()
   expect(told).toContain("first guardian.deadline")
   expect(told.indexOf("first guardian.deadline")).toBeLessThan(told.indexOf("s1 primary.elected"))

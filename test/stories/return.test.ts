@@ -17,17 +17,19 @@ function there(s: Story): readonly string[] {
   s.told()
   s.powerOn(old)
   s.rest()
-  return s.told()
+  return said(s)
+}
+
+/** Whether a copy takes longer than failInterval hangs on the seed. */
+const said = (s: Story): readonly string[] => {
+  const told = s.told()
+  const copied = told.findIndex((line) => / step (?:clone|rewind)$/.test(line))
+  return told.filter((line, i) => line !== "s1 db.failed" || copied < 0 || i < copied)
 }
 
 test("an old primary is rewound when that is allowed", () => {
   using s = story({ keepers: 3 })
-  expect(there(s)).toEqual([
-    "s1 db.added",
-    "first plan.blocked",
-    "first step rewind",
-    "s1 db.failed",
-  ])
+  expect(there(s)).toEqual(["s1 db.added", "first plan.blocked", "first step rewind"])
 })
 
 test("an old primary is copied anew without pg_rewind, and what it had is kept aside", () => {
@@ -36,7 +38,6 @@ test("an old primary is copied anew without pg_rewind, and what it had is kept a
     "s1 db.added",
     "first plan.blocked",
     "first step clone",
-    "s1 db.failed",
     "first step set-aside",
   ])
   expect(s.sim.hosts.get(s.standby())?.disk.asides.length).toBe(1)
@@ -94,12 +95,11 @@ test("a standby that lost its disk is assigned anew and copied", () => {
   s.powerOn(standby)
   s.rest()
   // its own old info tells nothing of an empty disk, so it watches that for a while first (D-16)
-  expect(s.told()).toEqual([
+  expect(said(s)).toEqual([
     "s1 db.failed",
     "s1 db.recovered",
     "s1 db.removed",
     "s1 db.added",
     "other step clone",
-    "s1 db.failed",
   ])
 })

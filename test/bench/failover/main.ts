@@ -24,7 +24,7 @@ import { patroniLanes } from "./patroni.ts"
 import { type Results, laneResult, markdown, refreshed, resultsSchema } from "./report.ts"
 import { furnish, strike } from "./run.ts"
 import { medians } from "./timeline.ts"
-import { output } from "./tools.ts"
+import { output, watchStandstill } from "./tools.ts"
 
 const setting = (name: string, otherwise: string): string => process.env[name] ?? otherwise
 const chosen = <T extends { readonly id: string }>(
@@ -123,6 +123,7 @@ async function one(
 ): Promise<void> {
   const what = `${lane.title}, ${fault.title}, run ${run}`
   let system: System | null = null
+  using standstill = watchStandstill()
   try {
     system = await berth.system()
     const result = await strike(lane, system, fault, run, chance)
@@ -135,13 +136,20 @@ async function one(
     // why is in the logs
     if (lost > 0) console.error(`logs: ${keepLogs(system, `${lane.id}-${fault.id}-${run}`)}`)
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error)
+    const text = error instanceof Error ? error.message : String(error)
+    const why =
+      standstill.longest < standstillMax
+        ? text
+        : `the bench itself stood still for ${inSeconds(standstill.longest)}: ${text}`
     results.failures.push({ lane: lane.id, fault: fault.id, run, why })
     const kept = system === null ? "none" : keepLogs(system, `${lane.id}-${fault.id}-${run}`)
     console.error(`${what}: ${why}; logs: ${kept}`)
     await berth[Symbol.asyncDispose]()
   }
 }
+
+/** More than a busy machine does to a process that wants to run. */
+const standstillMax = 2_000
 
 const inSeconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
 

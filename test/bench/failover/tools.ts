@@ -28,6 +28,34 @@ export async function output(
   return out
 }
 
+export interface Standstill extends Disposable {
+  /** Milliseconds for which this process did not run, at the longest. */
+  readonly longest: number
+}
+
+/**
+ * Watches the bench itself: stopped together with everything in its process group, it would see a
+ * cluster that hangs, of which the guardians alone, in sessions of their own, go on.
+ */
+export function watchStandstill(): Standstill {
+  let last = performance.now()
+  let longest = 0
+  const look = (): void => {
+    const now = performance.now()
+    longest = Math.max(longest, now - last - lookMs)
+    last = now
+  }
+  const timer = setInterval(look, lookMs)
+  return {
+    get longest() {
+      look()
+      return longest
+    },
+    [Symbol.dispose]: () => clearInterval(timer),
+  }
+}
+const lookMs = 100
+
 export function median(numbers: readonly number[]): number {
   const sorted = numbers.toSorted(byNumber)
   const middle = Math.floor(sorted.length / 2)

@@ -40,7 +40,7 @@ function outside(
     return `${keeperUID} was elected and is not in the electable set`
   const known =
     electable === undefined
-      ? told === undefined || told.dbs.includes(master)
+      ? told === undefined || told.ended || told.dbs.includes(master)
       : told?.word === electable.word || !electable.joining.includes(master)
   return known ? null : `${keeperUID} was elected, whom the primary would not ask for a promise`
 }

@@ -48,6 +48,7 @@ function judge(
   // what it said since, when it was stopped in the moment of the write, the leader could not know
   const last = heard.get(keeperUID)?.findLast(({ info }) => info.postgresState?.healthy === true)
   const best = maxOf(last?.info.postgresState?.xLogPos ?? 0n, endOfPredecessor(before, elected))
+  if (hasWhatCounts(heard, before, keeperUID, best)) return
   for (const db of before.dbs.values()) {
     if (!electable(before, db) || db.uid === elected.uid || !inSets(heard, before, db)) continue
     const list = heard.get(db.spec.keeperUID) ?? []
@@ -62,6 +63,19 @@ function judge(
     const words = `${elected.spec.keeperUID} at ${best} was elected although ${db.spec.keeperUID}`
     sim.fail("W2 most advanced", `${words} had published ${state.xLogPos}`)
   }
+}
+
+/** S4: a target may lack the shutdown checkpoint, which begins where the certificate says. */
+function hasWhatCounts(
+  heard: ReadonlyMap<string, readonly Heard[]>,
+  { cluster, dbs }: ClusterData,
+  elected: string,
+  position: bigint,
+): boolean {
+  const { switchover, master, primaryEpoch } = cluster.status
+  const old = heard.get(dbs.get(master)?.spec.keeperUID ?? "")?.at(-1)?.info.certificate
+  const end = old?.epoch === primaryEpoch && old.dbuid === master ? old.finalLSN : 0n
+  return switchover?.keeper === elected && end > 0n && position >= end
 }
 
 /** O3: whoever is not in the view's set, or not in the one that the primary knows, may not be. */

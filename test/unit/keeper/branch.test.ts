@@ -28,6 +28,7 @@ const data = (control: Partial<Control>, history: readonly TimelineHistory[] = [
     walLogHints: false,
     ...control,
   },
+  newest: 1,
   history,
 })
 const standby = { state: "shut down in recovery" }

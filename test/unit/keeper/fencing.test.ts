@@ -223,7 +223,9 @@ describe("D3 a primary whose PostgreSQL died", () => {
     for (const data of [
       view({ spec, dbs: [db("db1")], epoch: "e1" }),
       view({ spec: { failInterval: duration(20_000) }, dbs: [db("db1"), follower], epoch: "e1" }),
-      withStatus(primary, { electable: { word: "w" as Nonce, dbs: [dbUID("db1")], joining: [] } }),
+      withStatus(primary, {
+        electable: { word: "w" as Nonce, dbs: [dbUID("db1")], joining: [], ended: false },
+      }),
     ])
       expect(() => failing(data)).toThrow("no end") // it tries for ever
   })

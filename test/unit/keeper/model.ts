@@ -150,6 +150,7 @@ export function observe(machine: Machine): Local {
               systemID,
               major: machine.major,
               control: server === null ? control(data) : null,
+              newest: data.timeline,
               history: data.history,
             },
     side: machine.side !== null,
@@ -292,8 +293,8 @@ function applied(m: Machine, step: Step): Machine {
   }
 }
 
-/** What a copy brings along of its source's files. */
-const primaryFiles: ConfigFiles = { conf: "", hba: "", signal: "none" }
+/** What a copy brings along of its source's files: that one says that its timelines are its own. */
+const primaryFiles: ConfigFiles = { conf: "stolon.lineage = 'db2'\n", hba: "", signal: "none" }
 
 type FileStep =
   | "save-keeper"

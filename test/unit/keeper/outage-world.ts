@@ -438,7 +438,7 @@ export function outageView(
   const set: Electable | null =
     electable === null
       ? null
-      : { word: nonce(word), dbs: electable.map((uid) => dbUID(uid)), joining: [] }
+      : { word: nonce(word), dbs: electable.map((uid) => dbUID(uid)), joining: [], ended: false }
   return {
     ...data,
     keepers,

@@ -62,7 +62,7 @@ const usersOf = (conf: string): ReadonlyMap<string, string> =>
  * leaves a restart pending.
  */
 const ours =
-  /^(stolon\.revision|restart_after_crash|wal_retrieve_retry_interval|recovery_target_timeline = 'latest')/
+  /^(stolon\.(revision|lineage)|restart_after_crash|wal_retrieve_retry_interval|recovery_target_timeline = 'latest')/
 const withoutOurs = (conf: string): readonly string[] =>
   lines(conf).filter((line) => !ours.test(line))
 

@@ -273,7 +273,7 @@ test("O3 of two reads that overlap, the one that ends last does not bring an old
   const slow = { ...spec, fencingLease: duration(2_000) }
   const set = (word: string, dbs: string[]): ClusterData => {
     const data = asked({ spec: slow })
-    const electable = { word: nonce(word), dbs: dbs.map(dbUID), joining: [] }
+    const electable = { word: nonce(word), dbs: dbs.map(dbUID), joining: [], ended: false }
     return { ...data, cluster: { ...data.cluster, status: { ...data.cluster.status, electable } } }
   }
   const [before, after] = [set("w1", []), set("w2", ["db2"])]

@@ -71,10 +71,12 @@ const layouts: Readonly<Record<string, Layout>> = {
 }
 
 /**
- * Lines of every file of ours: which configuration is loaded, a quick return to the primary, and
+ * Lines of every file of ours: which configuration is loaded, whose timelines are there (W9), a
+ * quick return to the primary, and
  * PostgreSQL's default timeline, whose coming and going would leave a restart pending.
  */
-const everywhere = /^(stolon\.revision|wal_retrieve_retry_interval|recovery_target_timeline) = /
+const everywhere =
+  /^(stolon\.(revision|lineage)|wal_retrieve_retry_interval|recovery_target_timeline) = /
 
 const lines = (text: string): readonly string[] =>
   text
@@ -118,6 +120,7 @@ function found(name: string): Local {
       systemID: "7001",
       major: 15,
       control: null,
+      newest: 1,
       history: [],
     },
     files: {

@@ -24,6 +24,7 @@ test("judge() never lets a primary that was promoted to a timeline follow anothe
       checksums: true,
       walLogHints: true,
     },
+    newest: 2,
     history: [fork],
   } as const
   expect(judge(k2, k3)).not.toBe("on")

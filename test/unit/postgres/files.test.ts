@@ -159,6 +159,7 @@ test("readDataDir() tells missing, partial and whole", async () => {
     systemID: "18000000000000000001",
     major: 15,
     control: null,
+    newest: 2,
     history: [{ timelineID: 1, switchPoint: lsn(0x3000160n), reason: "why not" }],
   })
   rmSync(join(pg, "pg_snapshots"), { recursive: true })

@@ -51,9 +51,34 @@ describe("the electable set", () => {
     test(`does not exist beside ${name} (O5)`, () => {
       const w = settled()
       make(w)
-      w.ticks(2)
+      for (let i = 0; i < 3; i++) rounds(acknowledge(w), 1)
       expect(w.state.electable).toBeUndefined()
     })
+  test("goes in two steps: a primary that lives on by promises may not have heard of it (O3)", () => {
+    const w = settled()
+    w.sentinel("go").ticks(5)
+    // what it was told before stands until it says that it asks nobody
+    expect([set(w), w.state.electable!.ended]).toEqual([["k2", "k3"], true])
+    w.keeper("k4").ticks(5)
+    dead(w)
+    expect(["k2", "k3"]).toContain(w.primary())
+  })
+  test("ends at once with a keeper that could ask nobody, and begins again with one that can", () => {
+    const w = settled()
+    w.set("k1", { able: [] }).ticks(2)
+    expect(w.state.electable).toBeUndefined()
+    ours(acknowledge(w), "k1")
+    for (let i = 0; i < 3; i++) rounds(acknowledge(w), 1)
+    expect([set(w), w.state.electable?.ended]).toEqual([["k2", "k3"], false])
+  })
+  test("begins again though its end was written already", () => {
+    const w = settled()
+    w.set("k3", { able: [] }).ticks(2)
+    expect(w.state.electable!.ended).toBeTrue()
+    ours(w, "k3")
+    for (let i = 0; i < 3; i++) rounds(acknowledge(w), 1)
+    expect([set(w), w.state.electable?.ended]).toEqual([["k2", "k3"], false])
+  })
   test("changes one word at a time: the next one when the primary has taken in the last", () => {
     const w = settled()
     const { word } = w.state.electable!
@@ -68,6 +93,15 @@ describe("the electable set", () => {
     expect(w.state.electable!.joining).toEqual([w.uid("k3")])
     acknowledge(w).ticks(1)
     expect(w.state.electable!.joining).toEqual([])
+  })
+  test("keeps who fell silent together with the primary, so that whoever is back can be elected", () => {
+    const w = settled()
+    w.set("k2", { mute: true }).set("k3", { mute: true }).tick(500)
+    w.set("k1", { mute: true, says: { ...w.machine("k1").says, ...fenced(2_500) } })
+    w.ticks(20, 200) // the others have failed before the primary has
+    w.set("k2", { mute: false }).set("k3", { mute: false })
+    w.until(() => w.primary() !== "k1", 60, 200)
+    expect(w.primary()).not.toBe("k1")
   })
   test("is left by who may not be elected, and by who is paused by name", () => {
     const w = rounds(settled().set("k2", { canBeMaster: false }), 2)
@@ -85,7 +119,7 @@ describe("the electable set", () => {
 describe("who is elected", () => {
   test("is in the view's set", () => {
     const w = settled().set("k3", { position: 9_000n })
-    w.status({ electable: { word: nonce("newer"), dbs: [w.uid("k2")], joining: [] } })
+    w.status({ electable: { word: nonce("newer"), dbs: [w.uid("k2")], joining: [], ended: false } })
     expect(dead(w).primary()).toBe("k2")
   })
   test("and in the one that the primary published last", () => {

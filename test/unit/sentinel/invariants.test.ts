@@ -24,7 +24,7 @@ const moving = (phase: "asked" | "hold" | "stop") => ({
   switchover: { nonce: nonce("n"), keeper: keeperUID("k2"), drain: duration(1), phase },
 })
 const set = (word: string, ...dbs: readonly (typeof first)[]) => ({
-  electable: { word: nonce(word), dbs, joining: [] },
+  electable: { word: nonce(word), dbs, joining: [], ended: false },
 })
 
 test("the steps of a failover and of a switchover break nothing", () => {

@@ -83,10 +83,21 @@ describe("the predecessor", () => {
     w.set("k2", { postgres: false, certificate: certify(w, "k2") }).ticks(20)
     expect(w.primary()).toBe("k2")
   })
-  test("does not come back when it did not stop in good order", () => {
+  test("comes back though it was stopped by force, when nobody else can be the primary", () => {
+    const w = pair()
+    w.set("k1", { certificate: { ...certify(w, "k1"), finalLSN: lsn(0n) } })
+    w.set("k2", { postgres: false }).until(() => w.primary() === "k1", 30)
+    w.set("k1", { postgres: true }).until(() => w.gate() === "k1", 5)
+  })
+  test("does not come back when nobody saw its end", () => {
     const w = pair()
     w.set("k1", { certificate: null }).set("k2", { alive: false }).ticks(20)
     expect([w.primary(), w.revoked()]).toEqual(["k2", false])
+  })
+  test("does not come back when its data is gone since", () => {
+    const w = pair().set("k1", { lost: true })
+    w.set("k2", { alive: false }).ticks(20)
+    expect(w.primary()).toBe("k2")
   })
   test("does not come back when it may not be master any more", () => {
     const w = pair()

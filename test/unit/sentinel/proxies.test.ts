@@ -64,4 +64,17 @@ describe("a proxy", () => {
     w.ticks(2)
     expect(enabled(w)).toEqual([])
   })
+  test("P6 keeps them, too, when the first look after the outage finds words from before it", () => {
+    const w = one()
+    const proxy = w.proxies.get("p1")!
+    proxy.bounded = true
+    w.ticks(2)
+    w.memory = interrupt(w.memory)
+    w.tick() // something new, that may have been said while nobody could read it
+    proxy.alive = false
+    w.ticks(3)
+    expect(enabled(w)).toEqual(["p1"])
+    w.ticks(2)
+    expect(enabled(w)).toEqual([])
+  })
 })

@@ -125,6 +125,12 @@ describe("the promotion of a standby cluster", () => {
     w.ticks(5)
     expect(w.primary()).toBe("k1") // it is asked for its certificate
   })
+  test("whose top has just lost its disk goes to a standby: nobody's commits wait yet (P5)", () => {
+    const w = three().spec({ synchronousReplication: true })
+    w.set("k1", { postgres: false, lost: true }).tick()
+    promoted(w).until(() => w.primary() === "k2", 10)
+    opens(w, "k2")
+  })
   test("does not open the gate to a new top that is still in recovery", () => {
     const w = promoted(three().set("k1", { alive: false }))
     w.until(() => w.primary() === "k2", 12).ticks(5)

@@ -16,6 +16,15 @@ describe("keepStandbys()", () => {
     w.until(() => w.hasDB("k2")).ticks(10)
     expect(w.hasDB("k3")).toBe(false)
   })
+  test("S5 the primary that was moved away follows at once; nobody is copied in its stead", () => {
+    const w = world({ maxStandbysPerSender: 1 }).keeper("k2", "k3").settled()
+    w.keeper("k1").ticks(3)
+    w.set("k2", { postgres: false }).until(() => w.primary() === "k3", 30)
+    w.set("k2", { postgres: true })
+      .until(() => w.gate() === "k3", 10)
+      .ticks(3)
+    expect(["k1", "k2"].map(w.hasDB)).toEqual([false, true])
+  })
   test("replaces a failed standby on a free keeper and removes the failed one once the new one is good", () => {
     const w = world({ maxStandbysPerSender: 1 }).keeper("k1", "k2", "k3")
     w.until(() => w.gate() === "k1" && w.hasDB("k2")).ticks(3)
@@ -106,8 +115,22 @@ describe("keepStandbys()", () => {
     w.tick(100)
     w.tick(100)
     expect(w.data.changeTime).toBe(before)
+    w.machine("k1").position += 10n
     w.ticks(2)
     expect(w.data.changeTime).not.toBe(before)
+  })
+
+  test("D-56 wakes nobody at rest: that time has passed is written every ten seconds", () => {
+    const w = world().keeper("k1", "k2").settled()
+    let before = w.data.changeTime
+    const writes: number[] = []
+    for (let second = 1; second <= 30; second++) {
+      w.tick()
+      if (w.data.changeTime !== before) writes.push(second)
+      before = w.data.changeTime
+    }
+    const gaps = writes.slice(1).map((second, i) => second - (writes[i] ?? 0))
+    expect(gaps).toEqual([10, 10])
   })
 })
 

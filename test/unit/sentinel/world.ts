@@ -367,6 +367,7 @@ export class World {
       synchronousStandbys: machine.syncStandbys,
       pgParameters: machine.parameters,
       olderWalFile: machine.olderWalFile,
+      hasData: !machine.lost,
       walSegmentSize: machine.walSegmentSize,
       ...machine.reports,
     }

@@ -19,6 +19,8 @@ interface World {
   renewal: { readonly takes: number; readonly answer: boolean | null }
   readonly sent: number[]
   quits: number
+  /** The store takes no key back. */
+  silent: boolean
   keys: string[]
   readonly closing: AbortController
 }
@@ -49,6 +51,7 @@ function world(): World {
     renewal: { takes: 1, answer: true },
     sent: [],
     quits: 0,
+    silent: false,
     keys: ["ours"],
     closing,
     polls: {
@@ -68,6 +71,7 @@ function world(): World {
           return answer
         },
         async quit() {
+          if (it.silent) throw new StoreError("unavailable", "no answer")
           it.quits++
         },
       }),
@@ -101,6 +105,21 @@ test("a leader without answers ends before its key can, counted from the last re
   const end = await endOf(it, office.signal)
   expect(end - lastSent).toBeLessThan(electionTtl)
   expect(end - lastSent).toBeGreaterThan(electionTtl * 0.9)
+})
+
+test("a leader that could not renew gives its key back when the store answers again", async () => {
+  const it = world()
+  const office = await lead(it)
+  it.renewal = { takes: electionTtl / 3, answer: null }
+  it.silent = true
+  await endOf(it, office.signal)
+  await it.polls.clock.sleep(millis(electionTtl), never)
+  expect(it.quits).toBe(0)
+  it.silent = false
+  await it.polls.clock.sleep(millis(500), never)
+  expect(it.quits).toBe(1)
+  await it.polls.clock.sleep(millis(2_000), never)
+  expect(it.quits).toBe(1)
 })
 
 test("a slow answer extends the office from when it was asked for, not from when it came", async () => {
