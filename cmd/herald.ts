@@ -40,6 +40,7 @@ export async function main(): Promise<number> {
   const after: KeeperInfo = {
     ...before,
     infoUID: infoUID(realChance.uid()),
+    ended: true,
     certificate: decode<Certificate>(Certificate, certificate),
     ...(state === undefined ? {} : { postgresState: { ...state, healthy: false } }),
   }

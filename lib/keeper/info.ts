@@ -60,6 +60,7 @@ export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null 
   if (clusterUID === "") return null
   const certificate = certificateOf(report)
   return {
+    ended: false,
     infoUID,
     uid: settings.uid,
     clusterUID,

@@ -107,6 +107,7 @@ export const KeeperInfo = struct({
   fencing: maybe(Fencing, "L3: present when a primary here runs under a lease"),
   electable: maybe(Electable, "O3: the set that this primary would ask for promises"),
   promise: maybe(Promised),
+  ended: omit(flag, "said by a herald: the keeper of this run is dead"),
 })
 export const SentinelInfo = struct({
   UID: omit(id<SentinelUID>()),

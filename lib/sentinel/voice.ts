@@ -77,6 +77,8 @@ export function listen(last: Voice | undefined, info: KeeperInfo, scene: Scene):
   if (last.rival?.infoUID === info.infoUID)
     return mayBelieve(last, info, scene) ? believed(last, info, scene) : last
   if (last.info.bootUUID === info.bootUUID) return goOn(last, info, scene)
+  // the herald of a run that is over is no second keeper; its successor says the same for itself
+  if (info.ended) return last
   return another(last, info, scene)
 }
 

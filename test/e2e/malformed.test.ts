@@ -206,7 +206,9 @@ async function overwrite(bad: string): Promise<void> {
 /** The leader leads: the document is written again by somebody who read it. */
 async function goesOn(): Promise<void> {
   const { changeTime } = await cluster.data()
-  await until("the leader to go on", async () => (await cluster.data()).changeTime !== changeTime)
+  const written = async () => (await cluster.data()).changeTime !== changeTime
+  // where nothing changes that anybody acts upon, the times are written every ten seconds
+  await until("the leader to go on", written, 20_000)
   await cluster.settled()
 }
 

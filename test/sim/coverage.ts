@@ -27,7 +27,6 @@ export function merge(into: Map<string, number>, from: Iterable<readonly [string
 export const unreachable: Readonly<Record<string, string>> = {
   "event agent.failed": "an error that no round expects is a bug: a run in which it is said fails",
   "event invariant.broken": "a decision against its own rules, likewise",
-  "event keeper.duplicate": "no fault starts two keepers with one uid; test/stories has it",
   "event switchover.cuts": "every proxy here lets transactions end: test/unit/sentinel",
   "event failover.requested": "no component says it",
   "event postgres.unwritable": "the model's disks are never full: test/unit/postgres",
@@ -38,6 +37,7 @@ export const unreachable: Readonly<Record<string, string>> = {
 export const rare: Readonly<Record<string, string>> = {
   "step remove-asides": "an old copy is given up long after a new one streams; test/stories has it",
   "event spec.restored": "a wish takes the word away in a moment; test/unit/sentinel has it",
+  "event keeper.duplicate": "two late words of a dead process look like it; test/stories has it",
   "event start.failed": "a fault within the milliseconds of a start; test/unit/keeper has it",
 }
 

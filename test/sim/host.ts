@@ -182,6 +182,7 @@ export function testify(host: Host): void {
     const info: KeeperInfo = {
       ...testament.info,
       infoUID: infoUID(world.random.uid()),
+      ended: true,
       certificate,
       ...(state === undefined ? {} : { postgresState: { ...state, healthy: false } }),
     }

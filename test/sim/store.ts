@@ -179,6 +179,7 @@ function request<T>(
     const end = (delay: number, answer: () => T | Error): void => {
       world.at(delay, process, () => {
         if (over) return
+        over = true
         signal.removeEventListener("abort", abort)
         const result = answer()
         if (result instanceof Error) reject(result)
@@ -190,21 +191,35 @@ function request<T>(
     const there = world.between(1, weather.slowest)
     if (weather.state === "refusing")
       return end(there, () => new StoreError("unavailable", "connection refused"))
-    const gone = weather.state === "hung" || !world.reaches(process.machine.name, storeName)
-    if (gone || world.chance(weather.loseRequest)) return give()
-    if (world.chance(weather.late)) {
-      world.at(world.between(requestTimeout / 2, requestTimeout * 2), null, op)
-      return give()
+    const isGone = (): boolean =>
+      weather.state === "hung" || !world.reaches(process.machine.name, storeName)
+    const deliver = (): void => {
+      if (world.chance(weather.late)) {
+        world.at(world.between(requestTimeout / 2, requestTimeout * 2), null, op)
+        return give()
+      }
+      world.at(there, null, () => {
+        // A store that went away while the request travelled did not see it.
+        if (weather.state !== "up") return give()
+        const answer = op()
+        const back =
+          world.reaches(storeName, process.machine.name) && !world.chance(weather.loseReply)
+        if (back) end(world.between(1, weather.slowest), () => answer)
+        else give()
+      })
     }
-    world.at(there, null, () => {
-      // A store that went away while the request travelled did not see it.
-      if (weather.state !== "up") return give()
-      const answer = op()
-      const back =
-        world.reaches(storeName, process.machine.name) && !world.chance(weather.loseReply)
-      if (back) end(world.between(1, weather.slowest), () => answer)
-      else give()
-    })
+    // the adapter asks anew every second, and a member that was frozen reads what lies in its queue
+    const insist = (): void => {
+      if (over) return
+      if (isGone()) world.at(1_000, process, insist)
+      else deliver()
+    }
+    if (isGone()) {
+      give()
+      return void world.at(1_000, process, insist)
+    }
+    if (world.chance(weather.loseRequest)) return give()
+    deliver()
   })
 }
 

@@ -31,8 +31,10 @@ if (asPostgres(import.meta.path)) {
       await of.run({ kind: "save-db", state: decodeDBState(`{"UID":"${uid}","Generation":1}`) })
     const common = shared()
     common.view = wanting(a, b, "40", 2)
-    await using one = live(me, a.postgres, a.settings, common)
     await using two = live(second, b.postgres, b.settings, common)
+    // who has never been heard of is not waited for
+    await until("the standby is heard", async () => common.infos.has(second), 10_000)
+    await using one = live(me, a.postgres, a.settings, common)
     const restarts = (): readonly string[] =>
       common.events
         .filter(({ event }) => event.code === "step.finished" && event.fields["step"] === "start")

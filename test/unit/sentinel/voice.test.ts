@@ -108,6 +108,16 @@ describe("a keeper that was restarted", () => {
     expect(boot(w, "k1")).toBe("again")
     expect(codes(w)).not.toContain("keeper.duplicate")
   })
+  test("is not confused by the heralds of the process that died, however many there are", () => {
+    const w = three()
+    w.set("k2", { boot: "again" }).ticks(2)
+    for (let i = 0; i < 3; i++) {
+      w.set("k2", { boot: "boot-k2", says: { ended: true } }).tick(100)
+      w.set("k2", { boot: "again", says: {} }).tick(100)
+      expect(boot(w, "k2")).toBe("again")
+    }
+    expect(codes(w)).not.toContain("keeper.duplicate")
+  })
   test("is not called a double by a sentinel that the leader was ahead of", () => {
     const w = three()
     // the leader heard the new run first, and put it into the view
