@@ -186,7 +186,7 @@ export const mutations: Readonly<Record<string, Mutation>> = {
     file: "test/sim/draw.ts",
     find: "const drift = 0.024",
     put: "const drift = 0.1",
-    breaks: ["L3 fenced", "P1 one writer", "P2 no lost commit", "L1 lease"],
+    breaks: ["L3 fenced", "P1 one writer", "P2 no lost commit", "L1 lease", "O4 answer"],
     focus: ["cutHost", "splitStore", "storeGone"],
   },
   /** S4: a primary that was stopped on request is left behind with what it had. */
