@@ -44,7 +44,11 @@ export const reclone =
       if (why !== null) {
         round.say("reclone.refused", { nonce: wish.nonce, keeper: keeper.uid, why })
         next = withoutReclone(next, keeper)
-      } else if (!isAwaited(next, keeper, primary) && !isUnderWay(next))
+      } else if (
+        !isAwaited(next, keeper, primary) &&
+        !isUnderWay(next) &&
+        !isReplaced(next, round, keeper)
+      )
         next = replace(next, round, keeper)
     }
     return next
@@ -86,6 +90,15 @@ function isAwaited(data: ClusterData, keeper: Keeper, primary: DBFact): boolean 
 /** One after the other: each copy in the making is one that nobody can be promoted with. */
 const isUnderWay = (data: ClusterData): boolean =>
   [...data.dbs.values()].some((db) => db.spec.freshCopy !== "" && isCopying(db))
+
+/** Others are there or in the making, as many as are wanted: one more would be too many (D-21). */
+function isReplaced(data: ClusterData, { facts }: Round, keeper: Keeper): boolean {
+  const others = [...data.dbs.values()].filter(({ uid, spec }) => {
+    const fact = facts.dbs.get(uid)
+    return spec.keeperUID !== keeper.uid && spec.role === "standby" && fact?.verdict !== "failed"
+  })
+  return others.length >= facts.spec.maxStandbysPerSender
+}
 
 function replace(data: ClusterData, round: Round, keeper: Keeper): ClusterData {
   const old = dbOfKeeper(data, keeper.uid)

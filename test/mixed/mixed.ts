@@ -124,6 +124,7 @@ export function mixed({ go, late = [], seed = 1, spec = {}, ...rest }: Setting):
     direct: 0,
     proxied: 1,
     pause,
+    patience: 4_000,
   })
   return tell(sim, operator, writers, writes, makers)
 }

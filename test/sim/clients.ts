@@ -16,7 +16,7 @@ export interface Writers {
   stop(): void
 }
 
-interface Setting {
+export interface WriterSetting {
   readonly world: World
   readonly servers: Servers
   readonly ledger: Ledger
@@ -27,12 +27,11 @@ interface Setting {
   readonly proxied: number
   /** Mean time between two rows of one writer. */
   readonly pause: number
+  /** How long a client waits for an answer. */
+  readonly patience: number
 }
 
-/** A client waits this long for an answer. */
-const patience = 4_000
-
-export function startWriters(setting: Setting): Writers {
+export function startWriters(setting: WriterSetting): Writers {
   let rows = 0
   let heard = 0
   let running = true
@@ -51,7 +50,7 @@ export function startWriters(setting: Setting): Writers {
     /** Calls `drop` unless somebody answers within the patience; `late` answers are ignored. */
     const bounded = (): { answered: () => boolean } => {
       let open = true
-      const task = world.at(patience, null, () => {
+      const task = world.at(setting.patience, null, () => {
         open = false
         drop()
       })

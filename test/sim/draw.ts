@@ -7,6 +7,7 @@ import { duration } from "#base/duration.ts"
 import { type Random, generator } from "#base/random.ts"
 import { type Spec, emptySpec } from "#model/spec.ts"
 import type { Only } from "./checkers/undisturbed.ts"
+import type { WriterSetting } from "./clients.ts"
 import { duringSetup, faults } from "./faults.ts"
 import { outsideAddress, outsideConninfo } from "./outside.ts"
 import type { Shape } from "./sim.ts"
@@ -23,7 +24,7 @@ export interface Deed {
 export interface Plan {
   readonly shape: Shape
   readonly deeds: readonly Deed[]
-  readonly writers: { readonly direct: number; readonly proxied: number; readonly pause: number }
+  readonly writers: Pick<WriterSetting, "direct" | "proxied" | "pause" | "patience">
   /** Nothing else happens in this run, so more can be asked of it. */
   readonly only: Only | null
   /** Its failInterval, which everything else in a run is measured in. */
@@ -115,6 +116,8 @@ export function draw(seed: number, focus: readonly string[] = []): Plan {
       direct: chance(0.3) ? 1 : 0,
       proxied: 1 + random.below(2),
       pause: unit * (0.15 + 0.35 * random.next()),
+      // S6 is about what proxies do; of two nodes one has to come back before commits go on
+      patience: only === "switchovers" ? 60_000 : 4_000,
     },
     only,
     unit,

@@ -160,7 +160,7 @@ function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: D
   sim.world.at(lasts, null, once)
 }
 
-/** A pause may come back with a document that somebody restored. */
+/** A pause may come back with a document that somebody restored, or be applied late. */
 function endPauses(sim: Sim, operator: Operator): void {
   const reading = sim.store.core.read()
   if (reading.kind === "absent") return
@@ -198,6 +198,7 @@ function settle(
   let missing: readonly string[] = []
   while (world.now() < until && sim.violations.length === 0) {
     world.run(world.now() + glance)
+    endPauses(sim, operator)
     missing = waitsFor(sim)
     if (writers.acknowledged() > heard) heardAt = world.now()
     heard = writers.acknowledged()

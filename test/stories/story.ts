@@ -152,6 +152,7 @@ export function story(setting: Setting = {}): Story {
     direct: 0,
     proxied: 1,
     pause: 500,
+    patience: 4_000,
   })
   return tell(sim, operator, writers, loss)
 }
