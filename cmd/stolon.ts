@@ -22,7 +22,7 @@ const commands = {
 const isCommand = (word: string): word is keyof typeof commands => Object.hasOwn(commands, word)
 
 /** Runs what argv says and returns the exit code. `called` is argv[0] as the kernel passed it. */
-async function dispatch(called: string, argv: readonly string[]): Promise<number> {
+export async function dispatch(called: string, argv: readonly string[]): Promise<number> {
   const env = process.env
   const go = goCommand(called)
   if (go !== null && isCommand(go.command))

@@ -21,8 +21,8 @@ export type Role =
       readonly followed: DB
       /** L3: it confirms no commit of the primary of this epoch any more, which is revoked. */
       readonly letGo?: Epoch
-      /** W9: its timelines may not be those of the DB followed. */
-      readonly apart?: true
+      /** W9: its timelines are not, or may not be, those of the DB followed (lineage.ts). */
+      readonly apart?: "stranger" | "unsure"
     }
   /** The top of a standby cluster: it follows a primary outside. */
   | {

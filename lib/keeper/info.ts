@@ -80,7 +80,7 @@ export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null 
     ],
     handled: local.handled,
     peerAddress: report.words?.peerAddress ?? "",
-    evidence: evidenceOf(report),
+    evidence: evidenceOf(report, certificate),
     ...optional(report.words),
     ...(certificate === null ? {} : { certificate }),
   }
@@ -111,10 +111,10 @@ function certificateOf({ words, local }: Report): Certificate | null {
 }
 
 /** D2, in what the keeper says of its own PostgreSQL. */
-function evidenceOf(report: Report): KeeperInfo["evidence"] {
-  const { words, local } = report
-  const { db } = local
-  const certificate = certificateOf(report)
+function evidenceOf(
+  { words, local: { db } }: Report,
+  certificate: Certificate | null,
+): KeeperInfo["evidence"] {
   if (words === undefined) return ""
   if (words.ending) return "stopping"
   const ended = words.epoch !== "" && certificate?.epoch === words.epoch

@@ -318,7 +318,7 @@ function recoveryParameters({ local, want, settings }: Scene): Parameters {
   const result = new Map([["recovery_target_timeline", "latest"]])
   if (role.kind === "primary") return result
   if (role.kind === "internal") {
-    if (letsGo(role, local) || role.apart === true) return result
+    if (letsGo(role, local) || role.apart !== undefined) return result
     result.set("primary_conninfo", followConninfo(db.uid, role.followed, settings))
     result.set("primary_slot_name", slotOf(db.uid))
     return result

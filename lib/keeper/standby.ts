@@ -103,17 +103,22 @@ function heldOff(world: World): World {
 function keptApart(world: World): World {
   const { want, local } = world
   const { role } = want
-  if (role.kind !== "internal" || kinship(local, role.followed) === "kin") return world
-  return { ...world, want: { ...want, role: { ...role, apart: true } } }
+  if (role.kind !== "internal") return world
+  const apart = kinship(local, role.followed)
+  return apart === "kin" ? world : { ...world, want: { ...want, role: { ...role, apart } } }
 }
 
 /**
  * Waits for the promotion of the DB followed, which tells; a copy of another's timeline is
  * replaced. pg_rewind would not notice either (resync.ts).
  */
-function estranged(world: World, followed: DB, change: readonly Step[]): Outline {
-  const stranger = kinship(world.local, followed) === "stranger"
-  if (stranger && followed.status.healthy) return redo(world, "clone")
+function estranged(
+  world: World,
+  apart: "stranger" | "unsure",
+  followed: DB,
+  change: readonly Step[],
+): Outline {
+  if (apart === "stranger" && followed.status.healthy) return redo(world, "clone")
   const why = `DB ${world.want.db.uid} has a timeline that another DB than ${followed.uid} began`
   const resolve = `it goes on by itself when ${followed.uid} serves`
   return outline(world, change, { blocked: { why, resolve }, wake: millis(world.now + glance) })
@@ -136,8 +141,8 @@ function up(world: World, rendered: Rendered): Outline {
     return outline(world, [stop("what the standby follows changed")])
   const change = configure(world, rendered, requestTimeout(world))
   if (letsGo(want.role, local)) return letGo(world, change)
-  if (want.role.kind === "internal" && want.role.apart === true)
-    return estranged(world, want.role.followed, change)
+  if (want.role.kind === "internal" && want.role.apart !== undefined)
+    return estranged(world, want.role.apart, want.role.followed, change)
   const slots = slotSteps(world)
   const first = [...change, ...slots.first]
   const again = restart(world, rendered, first)

@@ -22,8 +22,8 @@ import { addSignal, unblockAlterSystem } from "./config.ts"
 import { contentOf } from "./datadir.ts"
 import { temporaryName } from "./files.ts"
 import { newSession, type Target } from "./session.ts"
-import { spared, tooManyConnections } from "./sessions.ts"
-import { type Account, type Job, codeOf, passwordOf, stamp } from "./settings.ts"
+import { sparing } from "./sessions.ts"
+import { type Account, type Job, passwordOf, stamp } from "./settings.ts"
 import { conninfo, runTool } from "./tool.ts"
 import { removeTree, syncFile, unlinkIfPresent } from "./tree.ts"
 
@@ -133,22 +133,16 @@ async function tablespaceFlags(from: Source, job: Job): Promise<readonly string[
  * Also when clients hold every connection of the source: commits that wait for the very standby
  * that this copy shall be are no reason not to make it.
  */
-async function spacesOf(from: Source, { settings, signal }: Job): Promise<readonly Space[]> {
+function spacesOf(from: Source, { settings, signal }: Job): Promise<readonly Space[]> {
   const target = sourceTarget(from, settings.superuser, { application_name: copyName })
-  const at = async (one: Target): Promise<readonly Space[]> => {
+  return sparing(target, async (one) => {
     const session = newSession(one, settings.clock, settings.requestTimeout)
     try {
       return await session.query(spaceRow, spacesSql, signal)
     } finally {
       session.close()
     }
-  }
-  try {
-    return await at(target)
-  } catch (error) {
-    if (codeOf(error) !== tooManyConnections) throw error
-    return await at(spared(target))
-  }
+  })
 }
 
 const escapeSpace = (path: string): string => path.replace(/[=\\]/g, "\\$&")

@@ -18,7 +18,7 @@ import { sourceTarget } from "./clone.ts"
 import { addSignal, unblockAlterSystem } from "./config.ts"
 import { assertStopped } from "./directories.ts"
 import { signalNames, temporaryName } from "./files.ts"
-import { newSession } from "./session.ts"
+import { type Session, newSession } from "./session.ts"
 import { type Job, passwordOf } from "./settings.ts"
 import { readMark } from "./state.ts"
 import { conninfo, runTool } from "./tool.ts"
@@ -80,22 +80,17 @@ export async function rewind(
  * which may be this very one, nobody flushes the last records for up to fifteen seconds. A commit
  * that waits for no standby does. Without it the copy gets there all the same, later.
  */
-async function flushAt(source: Source, { settings, signal }: Job): Promise<void> {
-  const own = { application_name: "stolon-rewind", synchronous_commit: "local" }
-  const target = sourceTarget(source, settings.superuser, own)
-  const session = newSession(target, settings.clock, settings.requestTimeout)
+async function flushAt(source: Source, job: Job): Promise<void> {
+  const flush = "select pg_logical_emit_message(true, 'stolon', 'flush')"
   try {
-    const [row] = await session.query(recoveryRow, recoverySql, signal)
-    if (row?.standby !== false) return
-    await session.run("select pg_logical_emit_message(true, 'stolon', 'flush')", signal)
+    await onPrimary(source, job, { synchronous_commit: "local" }, ({ run }) =>
+      run(flush, job.signal),
+    )
   } catch {
-    signal.throwIfAborted()
-  } finally {
-    session.close()
+    job.signal.throwIfAborted()
   }
 }
 
-const recoverySql = "select pg_is_in_recovery() as standby"
 const recoveryRow = v.object({ standby: v.boolean() })
 
 /**
@@ -103,15 +98,25 @@ const recoveryRow = v.object({ standby: v.boolean() })
  * would find nothing to do (#644). Its checkpoint may take as long as it likes; only aborting ends
  * the wait.
  */
-async function checkpointAt(source: Source, { settings, signal }: Job): Promise<void> {
-  const target = sourceTarget(source, settings.superuser, { application_name: "stolon-rewind" })
+const checkpointAt = (source: Source, job: Job): Promise<void> =>
+  onPrimary(source, job, {}, ({ run }) => run("checkpoint", job.signal, checkpointMax))
+
+const checkpointMax = millis(600_000)
+
+/** `work` in a session with the source, unless that is a standby itself. */
+async function onPrimary(
+  source: Source,
+  { settings, signal }: Job,
+  parameters: Readonly<Record<string, string>>,
+  work: (session: Session) => Promise<void>,
+): Promise<void> {
+  const own = { application_name: "stolon-rewind", ...parameters }
+  const target = sourceTarget(source, settings.superuser, own)
   const session = newSession(target, settings.clock, settings.requestTimeout)
   try {
-    const [row] = await session.query(recoveryRow, recoverySql, signal)
-    if (row?.standby === false) await session.run("checkpoint", signal, checkpointMax)
+    const [row] = await session.query(recoveryRow, "select pg_is_in_recovery() as standby", signal)
+    if (row?.standby === false) await work(session)
   } finally {
     session.close()
   }
 }
-
-const checkpointMax = millis(600_000)

@@ -109,17 +109,24 @@ export async function openSql(
   }
 }
 
-export const tooManyConnections = "53300"
+const tooManyConnections = "53300"
 
 /**
  * Clients that are superusers take even the reserved connections, hung commits for as long as they
  * hang (D-81). A replication connection to a database counts among the WAL senders instead, and
- * takes SQL.
+ * takes SQL: that way `ask` is tried again.
  */
-export const spared = (target: Target): Target => ({
-  ...target,
-  parameters: { ...target.parameters, replication: "database" },
-})
+export async function sparing<T>(target: Target, ask: (target: Target) => Promise<T>): Promise<T> {
+  try {
+    return await ask(target)
+  } catch (error) {
+    if (codeOf(error) !== tooManyConnections) throw error
+    return await ask({
+      ...target,
+      parameters: { ...target.parameters, replication: "database" },
+    })
+  }
+}
 
 /** PostgreSQL is not at the point where it takes connections. */
 export class StartingError extends Error {
@@ -170,11 +177,8 @@ export function openSessions(
     const mine = era
     socket = await socketOf(settings, data)
     const target = localTarget(socket, superuser, "postgres")
-    const session = await openSql(target, clock, requestTimeout, signal, onClose).catch(
-      async (error: unknown) => {
-        if (codeOf(error) !== tooManyConnections) throw error
-        return await openSql(spared(target), clock, requestTimeout, signal, onClose)
-      },
+    const session = await sparing(target, (one) =>
+      openSql(one, clock, requestTimeout, signal, onClose),
     )
     if (mine === era) revision = session.revision
     return session

@@ -7,8 +7,10 @@
  * was among the names. Anything else forbids it, so the word in the document is dropped as soon as
  * that is no longer certain; a Go leader drops it too, and then nobody goes back.
  */
+import { zeroLsn } from "#base/lsn.ts"
 import type { ClusterData, DB } from "#model/cluster.ts"
 import { type DBUID, fakeStandby, noDB } from "#model/ids.ts"
+import type { Certificate } from "#model/info.ts"
 import { isSynchronous } from "./spec.ts"
 import { isAhead } from "#model/timeline.ts"
 import { whyNotElectable } from "./electable.ts"
@@ -60,7 +62,10 @@ export function restorable(data: ClusterData, facts: Facts, primary: DBFact): DB
   if (keeper.keeper?.status.canBeMaster === false) return null
   // the present one may prolong its lease by the promises of others (O3)
   if (whyNotElectable(data, primary)(fact.uid) !== null) return null
-  return fact.up || (fact.state?.hasData === true && hasEnded(fact)) ? fact : null
+  // where its log ended need not be known, as after a stop by force: it has whatever it
+  // acknowledged, and its successor nothing that counts
+  const whole = fact.state?.hasData === true && certified(fact) !== null
+  return fact.up || whole ? fact : null
 }
 
 /**
@@ -75,14 +80,11 @@ export function hasMore(predecessor: DBFact, best: DBFact): boolean {
   return state.timelineID === timelineID ? best.position < before.xLogPos : !isAhead(before, state)
 }
 
-/**
- * Where its log ended need not be known, as after a stop by force: it has whatever it acknowledged,
- * and its successor nothing that counts.
- */
-const hasEnded = ({ keeper, uid }: DBFact): boolean => keeper.info?.certificate?.dbuid === uid
-
-/** Where its log ended, when it stopped in good order and its keeper still has that data. */
-function endOf({ keeper, uid }: DBFact): bigint {
+/** Its end, in whatever epoch, as its keeper tells of it. */
+function certified({ keeper, uid }: DBFact): Certificate | null {
   const certificate = keeper.info?.certificate
-  return certificate?.dbuid === uid ? certificate.finalLSN : 0n
+  return certificate?.dbuid === uid ? certificate : null
 }
+
+/** Where its log ended, when it stopped in good order; zero: nobody knows. */
+const endOf = (fact: DBFact): bigint => certified(fact)?.finalLSN ?? zeroLsn

@@ -42,7 +42,10 @@ export function readsOf(etcd: Etcd): Reads {
 
   async function wholeKey(key: string, signal: AbortSignal): Promise<Entry | null> {
     const at = etcd.clock.now().mono
-    const answer = await ask(etcd, `get ${key}`, { success: [getOp(key)] }, signal)
+    return took(key, await ask(etcd, `get ${key}`, { success: [getOp(key)] }, signal), at)
+  }
+  /** What an answer brought of a key, which is now the one that is known. */
+  function took(key: string, answer: ITxnResponse, at: Millis): Entry | null {
     const kv = rangeAt(answer, 0).kvs[0]
     if (kv === undefined) {
       keys.delete(key)
@@ -93,15 +96,7 @@ export function readsOf(etcd: Etcd): Reads {
       }
       const answer = await ask(etcd, `get ${key}`, request, signal)
       if (!isLater(answer.header, known)) return wholeKey(key, signal)
-      if (answer.succeeded) return known.value
-      const kv = rangeAt(answer, 0).kvs[0]
-      if (kv === undefined) {
-        keys.delete(key)
-        return null
-      }
-      const value = entryOf(kv)
-      keep(keys, key, { value, at: known.at, ...placeOf(answer.header) })
-      return value
+      return answer.succeeded ? known.value : took(key, answer, known.at)
     },
     async list(prefixes, signal) {
       const known = valid(listings.get(prefixes.join("\n")))

@@ -9,11 +9,11 @@
 import { closeSync, openSync, readFileSync } from "node:fs"
 import { rm } from "node:fs/promises"
 import { join } from "node:path"
-import { millis } from "#base/brand.ts"
 import { type Facts, facts } from "#ctl/status.ts"
 import { postgresPrograms } from "#cmd/dev-place.ts"
 import type { Store } from "#port/store.ts"
 import { openStore } from "#store/open.ts"
+import { settingsOf } from "#test/conformance/scene.ts"
 import { addressFile } from "#system/protocol.ts"
 import {
   type Process,
@@ -112,16 +112,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const component = [...common, ...(options.flags ?? [])]
   await ctl(common, ["init", "--yes", JSON.stringify({ initMode: "new", ...options.spec })])
   const store = building.use(
-    await openStore({
-      clusterName: "e2e",
-      backend: options.backend,
-      endpoints: endpoint.split(","),
-      prefix: "stolon/cluster",
-      timeout: millis(5_000),
-      tls: { certFile: "", keyFile: "", caFile: "", skipVerify: false },
-      user: "",
-      password: "",
-    }),
+    await openStore(settingsOf(options.backend, endpoint.split(","), "e2e")),
   )
   const nodes: Node[] = []
   const parts: Part[] = []

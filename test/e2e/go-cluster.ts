@@ -4,9 +4,9 @@
  * would end it; PostgreSQL's files and the documents in the store are what Go leaves.
  */
 import { millis } from "#base/brand.ts"
-import type { StoreSettings } from "#port/store.ts"
 import { relay } from "#relay/relay.ts"
 import { openStore } from "#store/open.ts"
+import { settingsOf } from "#test/conformance/scene.ts"
 import { until } from "#test/conformance/wait.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
@@ -36,19 +36,8 @@ export interface GoSide extends AsyncDisposable {
   proxy(port: number): GoPart
 }
 
-export const storeSettings = (endpoints: readonly string[]): StoreSettings => ({
-  clusterName: "e2e",
-  backend: "etcdv3",
-  endpoints,
-  prefix: "stolon/cluster",
-  timeout: millis(5_000),
-  tls: { certFile: "", keyFile: "", caFile: "", skipVerify: false },
-  user: "",
-  password: "",
-})
-
 export async function goSide(endpoints: readonly string[]): Promise<GoSide> {
-  const store = await openStore(storeSettings(endpoints))
+  const store = await openStore(settingsOf("etcdv3", endpoints, "e2e"))
   const go = goStore(store)
   const lines: string[] = []
   const parts = new Set<GoPart>()

@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs"
 import { type Process, argumentsOf } from "#system/process.ts"
+import { ticksOf } from "#test/e2e/ticks.ts"
 import type { Machine } from "./machine.ts"
 
 const watchMs = 1_000
@@ -11,7 +12,7 @@ const watchMs = 1_000
 /** A line for each process, those of one node together. Takes a second. */
 export async function autopsyOf(machines: readonly Machine[]): Promise<string> {
   const all = machines.map((machine) => ({ machine, found: machine.processes("all") }))
-  const before = new Map(all.flatMap(({ found }) => found.map(({ pid }) => [pid, ticksOf(pid)])))
+  const before = new Map(all.flatMap(({ found }) => found.map(({ pid }) => [pid, usedBy(pid)])))
   await Bun.sleep(watchMs)
   return all
     .map(({ machine, found }) => {
@@ -25,7 +26,7 @@ function line({ pid }: Process, before: number): string {
   const status = text(pid, "status")
   const said = (field: string): string =>
     new RegExp(`^${field}:\\s*(.*)$`, "m").exec(status)?.[1] ?? "?"
-  const ticks = ticksOf(pid) - before
+  const ticks = usedBy(pid) - before
   const command = argumentsOf(pid).slice(0, 3).join(" ")
   return (
     `${pid} ${said("State")}, ${ticks} ticks in ${watchMs} ms, in ${text(pid, "wchan") || "?"}, ` +
@@ -33,11 +34,12 @@ function line({ pid }: Process, before: number): string {
   )
 }
 
-/** Of the processor, in user and kernel. */
-function ticksOf(pid: number): number {
-  const [, , , , , , , , , , , , user = "0", system = "0"] =
-    text(pid, "stat").split(") ").at(-1)?.split(" ") ?? []
-  return Number(user) + Number(system)
+function usedBy(pid: number): number {
+  try {
+    return ticksOf(pid)
+  } catch {
+    return 0 // ended meanwhile
+  }
 }
 
 function text(pid: number, name: string): string {

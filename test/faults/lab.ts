@@ -10,6 +10,7 @@ import { postgresPrograms } from "#cmd/dev-place.ts"
 import { type Facts, facts } from "#ctl/status.ts"
 import type { Store } from "#port/store.ts"
 import { openStore } from "#store/open.ts"
+import { settingsOf } from "#test/conformance/scene.ts"
 import { until } from "#test/conformance/wait.ts"
 import { environment, own, ownedDirectory, superuser, superuserPassword } from "#test/e2e/place.ts"
 import { type Connected, connectTo } from "#test/e2e/writer.ts"
@@ -163,16 +164,7 @@ const machineOf = (all: readonly Machine[], is: (each: Machine) => boolean): Mac
 }
 
 const openLabStore = (): Promise<Store> =>
-  openStore({
-    clusterName,
-    backend: "etcdv3",
-    endpoints: endpoints(1),
-    prefix: "stolon/cluster",
-    timeout: millis(3_000),
-    tls: { certFile: "", keyFile: "", caFile: "", skipVerify: false },
-    user: "",
-    password: "",
-  })
+  openStore(settingsOf("etcdv3", endpoints(1), clusterName, millis(3_000)))
 
 async function readFacts(store: Store): Promise<Facts> {
   const [reading, infos, leader] = await Promise.all([

@@ -10,13 +10,16 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import { byText } from "#base/order.ts"
+import { between } from "#test/bench/page.ts"
 import { type Gap, kindOf } from "./gaps.ts"
 import { rows } from "./matrix.ts"
 import { surprise } from "./report.ts"
 import { type Outcome, resultFile } from "./run.ts"
 
-const begin = "<!-- measured: bun test/faults/summary.ts -->"
-const end = "<!-- end of what was measured -->"
+const markers = {
+  begin: "<!-- measured: bun test/faults/summary.ts -->",
+  end: "<!-- end of what was measured -->",
+}
 
 /** Both tables. */
 export function summary(outcomes: readonly Outcome[]): string {
@@ -98,10 +101,10 @@ function verdictOf(name: string, outcomes: readonly Outcome[]): readonly string[
 
 /** The page with its measured part replaced, or appended where it has none. */
 export function refreshed(page: string, measured: string): string {
-  const part = `${begin}\n\n${measured}\n\n${end}`
-  const [from, to] = [page.indexOf(begin), page.indexOf(end)]
-  if (from < 0 || to < from) return `${page.trimEnd()}\n\n${part}\n`
-  return page.slice(0, from) + part + page.slice(to + end.length)
+  const { begin, end } = markers
+  const isMarked = page.includes(begin) && page.includes(end)
+  const marked = isMarked ? page : `${page.trimEnd()}\n\n${begin}\n${end}\n`
+  return between(marked, markers, `\n${measured}\n`)
 }
 
 // The files are our own, written by `run`.

@@ -12,7 +12,6 @@
  * measuring. Exit code 1 when an acknowledged row is lost where that is promised (synchronous).
  */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { cpus, release } from "node:os"
 import { basename, join } from "node:path"
 import * as v from "valibot"
 import { postgresPrograms } from "#cmd/dev-place.ts"
@@ -24,7 +23,7 @@ import { patroniLanes } from "./patroni.ts"
 import { type Results, laneResult, markdown, refreshed, resultsSchema } from "./report.ts"
 import { furnish, strike } from "./run.ts"
 import { medians } from "./timeline.ts"
-import { output, watchStandstill } from "./tools.ts"
+import { hardware, output, watchStandstill } from "./tools.ts"
 
 const setting = (name: string, otherwise: string): string => process.env[name] ?? otherwise
 const chosen = <T extends { readonly id: string }>(
@@ -180,10 +179,8 @@ function command(): string {
 async function machine(): Promise<string[]> {
   const said = async (words: readonly string[], pattern: RegExp): Promise<string> =>
     pattern.exec(await output(words, environment()))?.[0] ?? words.join(" ")
-  const { length } = cpus()
   return [
-    `${length} cores (${cpus()[0]?.model ?? "unknown"})`,
-    `Linux ${release()}`,
+    ...hardware(),
     await said([join(postgresPrograms(""), "postgres"), "--version"], /PostgreSQL\) [\d.]+/).then(
       (text) => text.replace(")", ""),
     ),

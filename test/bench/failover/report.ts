@@ -4,6 +4,7 @@
  */
 import * as v from "valibot"
 import { sortedSet } from "#base/order.ts"
+import { type Markers, between } from "../page.ts"
 import { type Fault, type Lane, faults } from "./faults.ts"
 import { stepTables } from "./timeline.ts"
 import { median } from "./tools.ts"
@@ -129,7 +130,7 @@ export function markdown(results: Results): string {
   ].join("\n")
 }
 
-const marked = (name: string) => ({
+const marked = (name: string): Markers => ({
   begin: `<!-- ${name}: begin -->`,
   end: `<!-- ${name}: end -->`,
 })
@@ -142,14 +143,6 @@ export const refreshed = (page: string, results: Results): string =>
     markers.steps,
     stepTables(results.runs) || "Not measured yet.",
   )
-
-function between(page: string, { begin, end }: ReturnType<typeof marked>, text: string): string {
-  const [before, rest] = page.split(begin)
-  const after = rest?.split(end)[1]
-  if (before === undefined || after === undefined)
-    throw new Error(`the page has no ${begin} … ${end}`)
-  return `${before}${begin}\n${text}\n${end}${after}`
-}
 
 export const laneResult = (lane: Lane, notes: readonly string[]): LaneResult => ({
   id: lane.id,

@@ -1,6 +1,7 @@
 /**
  * Small things that several files of the bench need. Nothing here knows a system.
  */
+import { cpus, release } from "node:os"
 import { setTimeout as pause } from "node:timers/promises"
 import { byNumber } from "#base/order.ts"
 
@@ -12,6 +13,12 @@ export function at<T>(items: readonly T[], i: number): T {
   if (item === undefined) throw new Error(`there is no number ${i} of ${items.length}`)
   return item
 }
+
+/** What all numbers depend on. */
+export const hardware = (): readonly [cores: string, system: string] => [
+  `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"})`,
+  `Linux ${release()}`,
+]
 
 /** Runs a command to its end; throws with what it printed when it fails. */
 export async function output(

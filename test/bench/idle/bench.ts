@@ -7,9 +7,9 @@
  * called `real` there are three, with PostgreSQL. Numbers go to .cache/bench/idle.json.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
-import { cpus, loadavg, release } from "node:os"
+import { loadavg } from "node:os"
 import { join } from "node:path"
-import { sleep } from "../failover/tools.ts"
+import { hardware, sleep } from "../failover/tools.ts"
 import { type Case, type Component, type Rest, startRest } from "./cluster.ts"
 import { type Measured, type Row, markdown, refreshed } from "./report.ts"
 import { transactionsOf, usageOf } from "./usage.ts"
@@ -102,7 +102,7 @@ const given = ["CASES", "SECONDS", "SAMPLES"].flatMap((name) =>
 const heading = {
   date: new Date().toISOString().slice(0, 10),
   command: ["make bench-idle", ...given].join(" "),
-  machine: `${cpus().length} cores (${cpus()[0]?.model ?? "unknown"}), Linux ${release()}`,
+  machine: hardware().join(", "),
   load: `the load was ${load} before it began`,
 }
 const page = setting("MARKDOWN", "")

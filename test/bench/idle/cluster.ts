@@ -5,11 +5,11 @@
  */
 import { rmSync } from "node:fs"
 import { join } from "node:path"
-import { millis } from "#base/brand.ts"
 import { facts } from "#ctl/status.ts"
 import { postgresPrograms } from "#cmd/dev-place.ts"
 import type { Store, StoreSettings } from "#port/store.ts"
 import { openStore } from "#store/open.ts"
+import { settingsOf } from "#test/conformance/scene.ts"
 import { processes, withDescendants } from "#system/process.ts"
 import { startEtcd } from "#test/conformance/etcd.ts"
 import { freePorts } from "#test/conformance/ports.ts"
@@ -59,16 +59,7 @@ export async function startRest(which: Case): Promise<Rest> {
   process.env["IDLE_COUNTS"] = counts
   const etcd = which.backend === "etcdv3" ? building.use(await startEtcd({ members: 3 })) : null
   const file = join(place.directory, "store.db")
-  const settings: StoreSettings = {
-    clusterName,
-    backend: which.backend,
-    endpoints: etcd?.endpoints ?? [file],
-    prefix: "stolon/cluster",
-    timeout: millis(5_000),
-    tls: { certFile: "", keyFile: "", caFile: "", skipVerify: false },
-    user: "",
-    password: "",
-  }
+  const settings = settingsOf(which.backend, etcd?.endpoints ?? [file], clusterName)
   const meters: Meter[] = []
   const flagsOf = async (): Promise<{ flags: readonly string[]; meter: Meter | null }> => {
     const ports = etcd?.members.map(({ port }) => port) ?? []

@@ -1,5 +1,6 @@
 /** The tables of the bench at rest. */
 import { byNumber } from "#base/order.ts"
+import { between } from "../page.ts"
 
 export interface Row {
   readonly name: string
@@ -36,18 +37,16 @@ export interface Heading {
   readonly load: string
 }
 
-const begin = "<!-- begin of make bench-idle -->"
-const end = "<!-- end of make bench-idle -->"
+const markers = {
+  begin: "<!-- begin of make bench-idle -->",
+  end: "<!-- end of make bench-idle -->",
+}
 
 /** The page with its measured part replaced. */
 export function refreshed(page: string, heading: Heading, results: readonly Measured[]): string {
-  const [before, rest] = page.split(begin)
-  const after = rest?.split(end)[1]
-  if (before === undefined || after === undefined)
-    throw new Error(`the page has no ${begin} … ${end}`)
   const { date, command, machine, load } = heading
   const said = `Measured on ${date} by \`${command}\` on ${machine}; ${load}.`
-  return `${before}${begin}\n\n${said}\n\n${markdown(results)}\n${end}${after}`
+  return between(page, markers, `\n${said}\n\n${markdown(results)}`)
 }
 
 export const markdown = (results: readonly Measured[]): string =>

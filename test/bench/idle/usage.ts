@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { readProcess } from "#system/process.ts"
+import { ticksOf } from "#test/e2e/ticks.ts"
 
 export interface Usage {
   readonly cpuSeconds: number
@@ -16,12 +17,10 @@ const ticks = 100
 
 export function usageOf(pid: number): Usage {
   if (readProcess(pid) === null) throw new Error(`there is no process ${pid}`)
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1")
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   const number = (file: string, name: string): number =>
     Number(new RegExp(`${name}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/${file}`, "utf8"))?.[1])
   return {
-    cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticks,
+    cpuSeconds: ticksOf(pid) / ticks,
     rssMegabytes: number("status", "VmRSS") / 1024,
     read: number("io", "rchar"),
     written: number("io", "wchar"),
