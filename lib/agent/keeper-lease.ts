@@ -199,7 +199,7 @@ export function holding(keeper: Keeper, signal: AbortSignal): Promise<void> {
  * in time. Who finds its uid taken is no keeper. True when a lease was taken.
  */
 async function tell(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
-  const { clock, postgres } = keeper.ports
+  const { clock, postgres, log } = keeper.ports
   while (keeper.telling !== null) await keeper.telling
   if (keeper.claim.kind === "taken") return false
   const { rule, writes, lease, failInterval } = keeper
@@ -207,8 +207,8 @@ async function tell(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
   if (hold === null) return false
   const over = Promise.withResolvers<void>()
   keeper.telling = over.promise
+  const bounded = clock.deadline(millis(failInterval / 3), signal)
   try {
-    const bounded = clock.deadline(millis(failInterval / 3), signal)
     if (hold.kind === "free") {
       await postgres.hold(hold.until, bounded)
       keeper.bound = null
@@ -218,6 +218,10 @@ async function tell(keeper: Keeper, signal: AbortSignal): Promise<boolean> {
     if (keeper.bound === null) keeper.news.ring() // now it can be claimed
     keeper.bound = hold.until
     return true
+  } catch (error) {
+    if (signal.aborted || !bounded.aborted) throw error
+    log.event(event("guardian.silent", { after: millis(failInterval / 3) }))
+    return false
   } finally {
     keeper.telling = null
     over.resolve()

@@ -30,7 +30,7 @@ import {
   unmark,
 } from "./outline.ts"
 import { noticed } from "./pause.ts"
-import { planPrimary } from "./primary.ts"
+import { planPrimary, restorePrimary } from "./primary.ts"
 import { ignoredParameters } from "./render.ts"
 import { planResync } from "./resync.ts"
 import { type Settings, orphanTime, stopEscalation, urgentEscalation } from "./settings.ts"
@@ -201,7 +201,9 @@ function withoutData(world: World): Outline {
       return blocked(
         world,
         `keeper ${keeperUID} is expected to hold DB ${want.db.uid}, but holds ${has}: its data is lost`,
-        "bring the data directory back, or `stolon ctl removekeeper` this keeper so that it is assigned anew",
+        want.role.kind === "primary"
+          ? restorePrimary
+          : "bring the data directory back, or `stolon ctl removekeeper` this keeper so that it is assigned anew",
       )
     }
     default:

@@ -43,15 +43,15 @@ export function planPrimary(before: World): Outline {
   return due === null ? full : { ...full, wake: millis(Math.min(full.wake ?? due, due)) }
 }
 
+/** The way out when a primary's data is gone; `removekeeper` refuses a primary's keeper. */
+export const restorePrimary =
+  "restore it, or `stolon ctl init` a new cluster; with a healthy standby: `stolon ctl failkeeper`"
+
 function planFor(world: World): Outline {
   const { local, want } = world
   const { data, server } = local
   if (data.kind !== "initialized")
-    return blocked(
-      world,
-      `the data of DB ${want.db.uid} is gone from this keeper`,
-      "restore it, or `stolon ctl init` a new cluster; with a healthy standby: `stolon ctl failkeeper`",
-    )
+    return blocked(world, `the data of DB ${want.db.uid} is gone from this keeper`, restorePrimary)
   switch (server.kind) {
     case "down":
       if (isLocked(world) && data.role === "master") return unlocking(world)

@@ -153,6 +153,10 @@ export const events = {
     "The primary cannot write its data; when that lasts, a standby takes over.",
   ),
   "postgres.exited": row("error", "PostgreSQL ended although nobody had asked."),
+  "guardian.silent": row(
+    "warn",
+    "The guardian does not answer; if it still does not at its deadline, it is killed with its PostgreSQL.",
+  ),
   "lease.granted": row(
     "info",
     "The store confirmed that PostgreSQL here may take writes, for the length of a lease at a time.",

@@ -8,7 +8,7 @@
  * is proof. One that still connects is in no view of receivers, only among the processes.
  */
 import * as v from "valibot"
-import { millis } from "#base/brand.ts"
+import { type Millis, millis } from "#base/brand.ts"
 import type { Step } from "#model/step.ts"
 import type { Job } from "./settings.ts"
 
@@ -20,8 +20,12 @@ const sql = `select current_setting('primary_conninfo') = ''
 const pollMs = millis(10)
 const quietMs = 100
 
-export async function detach(
-  { timeout }: Extract<Step, { kind: "detach" }>,
+export const detach = ({ timeout }: Extract<Step, { kind: "detach" }>, job: Job): Promise<void> =>
+  receiverGone(timeout, job)
+
+/** Returns when nothing is received any more, and nothing will be. */
+export async function receiverGone(
+  timeout: Millis,
   { sessions, settings, signal }: Job,
 ): Promise<void> {
   const { clock } = settings

@@ -13,7 +13,9 @@ import { EndedError } from "#port/postgres.ts"
 import { clearStaleSocketLock } from "#system/pidfile.ts"
 import { blockAlterSystem, placeTemporary } from "./config.ts"
 import { exists } from "./datadir.ts"
+import { receiverGone } from "./detach.ts"
 import { signalNames } from "./files.ts"
+import { completeBeginnings, shortBeginnings } from "./first-segment.ts"
 import { reasonOf, refusals } from "./server.ts"
 import type { SqlSession } from "./sessions.ts"
 import { codeOf, type Job, program } from "./settings.ts"
@@ -36,6 +38,8 @@ export async function start({ temporary }: Of<"start">, job: Job): Promise<void>
   await blockAlterSystem(places.data)
   const more = await placeTemporary(places.data, temporary)
   sessions.close()
+  if (await exists(join(places.data, signalNames.standby)))
+    tellCompleted(await completeBeginnings(places.data), job)
   await clearStaleSocketLock(settings.socketDirectory, settings.port)
   const socket = `unix_socket_directories=${settings.socketDirectory}`
   await supervisor.start(
@@ -121,9 +125,31 @@ export async function promote({ timeout }: Of<"promote">, job: Job): Promise<voi
   const standby = async (): Promise<boolean> =>
     (await session.query(standbyRow, standbySql, signal))[0]?.standby !== false
   if (!(await standby())) return
+  await completeReceived(session, timeout, job)
   await session.run("select pg_promote(wait => false)", signal)
   const done = async (): Promise<boolean> => !(await standby())
   await until(done, timeout, () => "the promotion is not finished", job, promotePoll)
+}
+
+const followsRow = v.object({ follows: v.boolean() })
+const followsSql = "select current_setting('primary_conninfo') <> '' as follows"
+
+/**
+ * PostgreSQL would panic over a first segment that is half received. One that is left alone here is
+ * completed by the start that follows the panic: where clients took every connection, where a
+ * receiver that began just now brings it, and before PostgreSQL 13, where a standby follows on
+ * until it is promoted.
+ */
+async function completeReceived(session: SqlSession, timeout: Millis, job: Job): Promise<void> {
+  const { places, signal } = job
+  if ((await shortBeginnings(places.data, "end")).length === 0) return
+  if ((await session.query(followsRow, followsSql, signal))[0]?.follows !== false) return
+  await receiverGone(timeout, job)
+  tellCompleted(await completeBeginnings(places.data), job)
+}
+
+function tellCompleted(names: readonly string[], { progress }: Job): void {
+  for (const name of names) progress(`completed ${name}, which was half received`)
 }
 
 async function ownOrNull({ sessions, signal }: Job): Promise<SqlSession | null> {

@@ -59,7 +59,7 @@ export function candidates(
     const first =
       obstacle(fact) ??
       unconfirmed(fact, primary, facts) ??
-      reason("passing", whyNot(fact.uid) ?? holding(fact, fence))
+      reason("passing", whyNot(fact.uid) ?? holding(fact, primary, fence))
     if (first === null && isOld(fact)) awaited.push(fact)
     else {
       const against = first ?? shortfall(fact) ?? reason("lags", lagOf(fact, primary, facts))
@@ -74,11 +74,14 @@ type Reason = Pick<Refusal, "kind" | "why">
 const reason = (kind: Refusal["kind"], why: string | null): Reason | null =>
   why === null ? null : { kind, why }
 
-/** Fenced by standbys that let go, only those may follow (L3.3). */
-const holding = (fact: DBFact, fence: Fence | null): string | null =>
-  fence?.by === "standbys" && fact.state?.detached !== fence.epoch
-    ? "it may still confirm commits of the old primary"
-    : null
+/** Behind standbys that let go, only those follow, whatever else an operator allows (L3.3). */
+function holding(fact: DBFact, primary: DBFact, fence: Fence | null): string | null {
+  if (fence?.by !== "standbys") return null
+  if (!inSync(primary).includes(fact.uid)) return "the old primary may go on without it"
+  return fact.state?.detached === fence.epoch
+    ? null
+    : "it may still confirm commits of the old primary"
+}
 
 /**
  * Whether more may come than what a keeper said last. Where positions decide, its word must have

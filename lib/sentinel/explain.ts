@@ -60,7 +60,8 @@ export function trusting(memory: Memory, data: ClusterData): Memory {
     const failed = data.dbs.get(uid)?.status.healthy === false
     return [uid, failed ? millis(-Infinity) : since] as const
   })
-  return { ...memory, keepers: new Map(keepers), ailing: new Map(ailing) }
+  const watchingSince = millis(-Infinity)
+  return { ...memory, watchingSince, keepers: new Map(keepers), ailing: new Map(ailing) }
 }
 
 function presentOf(data: ClusterData, facts: Facts, primary: DBFact): Present {

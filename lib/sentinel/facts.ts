@@ -165,7 +165,8 @@ function keeperFact(
   const keeper = data.keepers.get(uid) ?? null
   const seen = memory.keepers.get(uid)
   const ours = seen !== undefined && seen.info.clusterUID === data.cluster.uid ? seen : null
-  const silentFor = millis(ours === null ? Infinity : now.mono - ours.since)
+  // a key that is not there proves nothing yet to who has just begun to look (W6, P6)
+  const silentFor = millis(now.mono - (ours?.since ?? memory.watchingSince))
   const silent = silentFor > failInterval
   return {
     uid,

@@ -86,7 +86,8 @@ function goOn(last: Voice, info: KeeperInfo, scene: Scene): Voice {
   const { mono } = scene
   const { infoUID } = info
   if (!last.heard && isDoubtful(last, info, scene)) return { ...last, infoUID, info }
-  const rival = last.rival && { ...last.rival, answered: true }
+  // that this run is over is no answer to the next one
+  const rival = last.rival && { ...last.rival, answered: last.rival.answered || !info.ended }
   const repeated = saysSame(last.info, info)
   return { ...last, infoUID, info, since: mono, previous: last.since, heard: true, rival, repeated }
 }

@@ -67,8 +67,8 @@ export const switchovers: readonly Nemesis[] = [
     ...base,
     name: "switchover in bad weather",
     loses: "unsent anywhere",
-    bound: failover,
-    why: "every word of it is late, and some are lost",
+    bound: () => 2 * failover(),
+    why: "every word of it is late, and some are lost: a lease may lapse in it, twice",
     strike: async (scene) => {
       const { lab, primary } = scene
       await lab.network.weather(20, 20, 30)

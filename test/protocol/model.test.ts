@@ -10,7 +10,7 @@ import { type Flaw, flaws } from "./world.ts"
 
 const walks = Number(process.env["WALKS"] ?? 40_000)
 
-test("L1 L3 L4 L7 W1 W2 O1 O2 O3: with every rule there are never two writers", () => {
+test("L1 L3 L4 L7 W1 W2 O1 O2 O3 O5: with every rule there are never two writers", () => {
   expect(search(null, 1, walks)).toMatchObject({ trace: null })
 }, 3_600_000)
 
@@ -27,6 +27,7 @@ const leavesOut = [
   "S0 leaves C out",
   "A reads the view",
 ]
+const publishes = ["A begins to publish", "A has published", "S0 sees an info"]
 const last = "time passes"
 const allCut = [...cut, "C loses the store", ...fence]
 const back = "C reaches the store again"
@@ -39,7 +40,7 @@ const known: { readonly [F in Flaw]: number | readonly string[] } = {
   "the lease counts from the answer": 58_226,
   "the view is read before the publish": 7_204,
   "the last lease counts, not the longest": 11_365,
-  "evidence is proof": 31,
+  "evidence is proof": 53,
   "any certificate counts": 2_322,
   "a certified epoch is renewed": 2_052,
   "the fence counts from an old look": 3_460,
@@ -62,6 +63,16 @@ const known: { readonly [F in Flaw]: number | readonly string[] } = {
   ],
   "the set grows unacknowledged": [
     ...[...leavesOut, "S0 takes C in", ...cut, ...fence, ...waits, ...asks, has, last],
+    ...takesOver,
+  ],
+  "the set just disappears": [
+    ...[...leavesOut, "S0 drops the set", ...cut, ...fence, ...waits, ...asks, has, last],
+    ...takesOver,
+  ],
+  "an ended set is asked": [
+    ...[...leavesOut, ...publishes, "A reads the view", "S0 ends the set"],
+    ...[...publishes, "A reads the view", ...publishes, "S0 drops the set"],
+    ...["A gives its renewal up", ...cut, ...fence, ...waits, ...asks, has, last],
     ...takesOver,
   ],
 }

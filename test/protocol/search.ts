@@ -32,7 +32,7 @@ export function search(flaw: Flaw | null, from: number, walks: number): Outcome 
   let steps = 0
   for (let walk = from; walk < from + walks; walk++) {
     const random = generator(walk)
-    const world = firstWorld(faults, walk % 2 === 0)
+    const world = firstWorld(faults, walk % 2 === 0, (walk >> 3) % 2 === 1)
     const trace: string[] = []
     const { weights, personal } = tastes[(walk >> 1) % 4] ?? tastes[0]
     const likes = new Map<string, number>()
@@ -68,7 +68,7 @@ function pick(all: readonly Action[], weightOf: (a: Action) => number, random: R
 
 /** Does one thing after the other, as named. Who writes at once; or what was not possible. */
 export function replay(flaw: Flaw | null, story: readonly string[]): readonly string[] {
-  const world = firstWorld(faults, false)
+  const world = firstWorld(faults, false, true)
   for (const line of story) {
     const action = actions(world, flaw).find(({ who, what }) => `${who} ${what}`.trim() === line)
     if (action === undefined) return [`t=${world.now} ${line}: not possible`]

@@ -11,10 +11,11 @@
 export type KeeperNo = 0 | 1 | 2
 export const everybody: readonly KeeperNo[] = [0, 1, 2]
 
-/** Who may be promoted, by its word (O3); bit n is keeper n. */
+/** Who may be promoted, by its word (O3); bit n is keeper n. Ended: nobody of it is asked (O5). */
 export interface Electable {
   readonly word: number
   readonly set: number
+  readonly ended: boolean
 }
 
 export interface View {
@@ -75,6 +76,8 @@ export interface World {
   sentinels: readonly Sentinel[]
   /** How many more faults there will be. */
   faults: number
+  /** Components come and go that know nothing of promises (O5). */
+  readonly strangers: boolean
 }
 
 /** One rule left out. */
@@ -92,6 +95,8 @@ export const flaws = [
   "one promise is enough", // O1
   "somebody outside the set is elected", // O3
   "the set grows unacknowledged", // O3
+  "the set just disappears", // O5
+  "an ended set is asked", // O5
 ] as const
 export type Flaw = (typeof flaws)[number]
 
@@ -99,9 +104,11 @@ export type Flaw = (typeof flaws)[number]
 export const lease = 3
 export const shortLease = 1
 const width = 3
-const first: Electable = { word: 0, set: 0b110 }
+const first: Electable = { word: 0, set: 0b110, ended: false }
 /** What a keeper says that does not lead: nothing. */
-const nothing: Electable = { word: -1, set: 0b111 }
+const nothing: Electable = { word: -1, set: 0b111, ended: false }
+/** There is no set. */
+const gone: Electable = { word: -1, set: 0b111, ended: true }
 
 const keeper = (view: View): Keeper => ({
   reaches: true,
@@ -118,7 +125,7 @@ const keeper = (view: View): Keeper => ({
 })
 
 /** @param outage It begins with a store that nobody reaches. */
-export function firstWorld(faults: number, outage: boolean): World {
+export function firstWorld(faults: number, outage: boolean, strangers: boolean): World {
   const view: View = { primary: 0, revoked: false, epoch: 1, electable: first, version: 0 }
   const info: Info = { uid: 0, certificate: 0, length: lease, electable: first }
   const sentinel = (): Sentinel => ({
@@ -140,6 +147,7 @@ export function firstWorld(faults: number, outage: boolean): World {
     keepers,
     sentinels: [sentinel(), sentinel()],
     faults,
+    strangers,
   }
 }
 
@@ -240,6 +248,11 @@ function promising(world: World, n: KeeperNo, flaw: Flaw | null, can: Can): void
   const me = world.keepers[n]
   const name = nameOf(n)
   const ended = me.certificate === me.view.epoch
+  const asksNobody = me.view.electable.ended && flaw !== "an ended set is asked"
+  if (asksNobody) {
+    me.asked = -1
+    return
+  }
   if (!me.reaches && leads(me, n) && !ended && me.lease > world.now && me.asked < 0)
     can(name, "asks for promises", () => {
       me.asked = world.now
@@ -312,8 +325,8 @@ function leading(
     for (const n of everybody)
       if (n !== primary && mayBe(world.view, known.electable, n, flaw))
         can(name, promotes[n], () => {
-          const set = 0b111 & ~bit(n)
-          write({ primary: n, revoked: false, epoch: fresh, electable: { word: fresh, set } })
+          const electable = world.view.electable.ended ? gone : allBut(n, fresh)
+          write({ primary: n, revoked: false, epoch: fresh, electable })
         })
   if (!revoked) electing(world, known.electable, name, flaw, can, write)
 }
@@ -330,8 +343,17 @@ function see(world: World, sentinel: Sentinel, n: KeeperNo): void {
  * In the set of the view; and while the primary has not acknowledged that one, in the one that it
  * spoke of last as well: it may know either.
  */
-const mayBe = (view: View, spoken: Electable, n: KeeperNo, flaw: Flaw | null): boolean =>
-  flaw === "somebody outside the set is elected" || (view.electable.set & spoken.set & bit(n)) !== 0
+function mayBe(view: View, spoken: Electable, n: KeeperNo, flaw: Flaw | null): boolean {
+  if (flaw === "somebody outside the set is elected") return true
+  const known = spoken.ended ? 0b111 : spoken.set
+  return (view.electable.set & known & bit(n)) !== 0
+}
+
+const allBut = (n: KeeperNo, fresh: number): Electable => ({
+  word: fresh,
+  set: 0b111 & ~bit(n),
+  ended: false,
+})
 
 /** O3: one change at a time, each with a word that the primary acknowledges. */
 function electing(
@@ -344,11 +366,20 @@ function electing(
 ): void {
   const { electable, primary } = world.view
   const settled = acknowledged.word === electable.word
+  const fresh = world.view.version + 1
+  const change = (what: string, next: Electable): void =>
+    can(name, what, () => write({ electable: next }))
+  if (world.strangers) {
+    if (electable.word === gone.word) return change("forms a set", allBut(primary, fresh))
+    if ((settled && electable.ended) || flaw === "the set just disappears")
+      change("drops the set", gone)
+    else if (settled) change("ends the set", { ...electable, word: fresh, ended: true })
+  }
   if (!settled && flaw !== "the set grows unacknowledged") return
   for (const n of everybody) {
     if (n === primary) continue
     const set = electable.set ^ bit(n)
     const what = (electable.set & bit(n)) === 0 ? takesIn[n] : leavesOut[n]
-    can(name, what, () => write({ electable: { word: world.view.version + 1, set } }))
+    change(what, { word: fresh, set, ended: false })
   }
 }

@@ -19,7 +19,7 @@ import {
   primaryOf,
   struck,
 } from "./strike.ts"
-import { storeName } from "./world.ts"
+import { type Machine, type Process, storeName } from "./world.ts"
 
 /**
  * The store is gone for the primary's side only: its machine, and some of the others, which still
@@ -102,6 +102,48 @@ export function killGuardian(sim: Sim, host: Host): Heal | null {
   const heal = struck(sim, machine.name, `kill the guardian on ${machine.name}`, nothing)
   sim.world.kill(guardian.process)
   return heal
+}
+
+/**
+ * It stands still, and with it the deadline that it is there for. Not longer than its keeper runs:
+ * without both there is nobody left to end PostgreSQL (N1).
+ */
+export function freezeGuardian(sim: Sim, host: Host): Heal | null {
+  const { world } = sim
+  const { guardian, machine } = host
+  if (guardian === null) return null
+  const heal = freezePart(sim, machine, guardian.process)
+  let over = false
+  const end = (): void => {
+    if (!over) heal()
+    over = true
+  }
+  const watch = (): void => {
+    if (host.keeper?.state !== "running") end()
+    if (!over) world.at(20, null, watch)
+  }
+  watch()
+  return end
+}
+
+/** PostgreSQL answers nobody, and nobody else is hurt. */
+export function freezePostgres(sim: Sim, host: Host): Heal | null {
+  const { instance, machine } = host
+  return instance === null ? null : freezePart(sim, machine, instance.process)
+}
+
+function freezePart(sim: Sim, machine: Machine, process: Process): Heal {
+  sim.world.freeze(process)
+  return struck(sim, machine.name, `freeze ${process.name}`, () => {
+    if (machine.frozen === 0) sim.world.resume(process)
+  })
+}
+
+/** No byte more fits on its disk. */
+export function fullDisk(sim: Sim, { machine }: Host): Heal {
+  machine.full = true
+  const { name } = machine
+  return struck(sim, name, `the disk of ${name} is full`, () => void (machine.full = false))
 }
 
 /** Whatever has to be on disk takes its time there. */

@@ -29,7 +29,6 @@ export const unreachable: Readonly<Record<string, string>> = {
   "event invariant.broken": "a decision against its own rules, likewise",
   "event switchover.cuts": "every proxy here lets transactions end: test/unit/sentinel",
   "event failover.requested": "no component says it",
-  "event postgres.unwritable": "the model's disks are never full: test/unit/postgres",
   "event role.changed": "the real adapter says it; the model has no passwords: test/e2e",
 }
 

@@ -14,6 +14,9 @@ import { crashAtStep } from "./harm.ts"
 import type { Host } from "./host.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
 import {
+  freezeGuardian,
+  freezePostgres,
+  fullDisk,
   hiccups,
   killGuardian,
   oneWay,
@@ -278,6 +281,9 @@ export const faults: Readonly<Record<string, Fault>> = {
   freezeProxy: (sim) => withNode(sim, "proxy", (node) => freezeAgent(sim, node)),
   killMachine: (sim) => withHost(sim, (host) => killMachine(sim, host.machine)),
   freezeMachine: (sim) => withHost(sim, (host) => freezeMachine(sim, host.machine)),
+  freezeGuardian: (sim) => withHost(sim, (host) => freezeGuardian(sim, host)),
+  freezePostgres: (sim) => withHost(sim, (host) => freezePostgres(sim, host)),
+  fullDisk: (sim) => withHost(sim, (host) => fullDisk(sim, host)),
   killGuardian: (sim) => withHost(sim, (host) => killGuardian(sim, host)),
   hiccups: (sim) => {
     const node = pick(sim, [...sim.nodes.values()])

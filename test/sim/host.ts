@@ -92,10 +92,13 @@ export const createHost = (
   promisedAt: 0,
 })
 
+/** It stands still: whoever asks it waits, and its deadline passes unheard. */
+export const isStuck = ({ guardian }: Host): boolean => guardian?.process.state === "frozen"
+
 /** The guardian that is there, or a new one. */
 export function guardianOf(host: Host): { readonly guardian: Guardian; readonly adopted: boolean } {
   const { world, machine } = host
-  if (host.guardian?.process.state === "running") return { guardian: host.guardian, adopted: true }
+  if (host.guardian !== null) return { guardian: host.guardian, adopted: true }
   const word = (): string => world.random.uid()
   const guardian: Guardian = {
     boot: bootUUID(`${word()}-0000-4000-8000-${word()}0000`),
@@ -162,6 +165,7 @@ export function testify(host: Host): void {
   const testament = guardian?.lease?.testament ?? null
   if (guardian === null || testament === null || !testament.certify) return
   const { process, deadline, over, boot } = guardian
+  if (isStuck(host)) return void world.at(0, process, () => testify(host))
   const alone = keeper === null || keeper.state === "dead"
   const ended = { epoch: testament.epoch, running: instance !== null, keeper: !alone }
   if (process.state !== "running" || !testifies({ ...ended, deadline, over })) return
@@ -176,6 +180,8 @@ export function testify(host: Host): void {
   }
   const herald = world.spawn(`${machine.name}/herald`, machine)
   world.at(world.between(5, 40 + host.slowDisk), herald, () => {
+    // what is not on disk is not said, and the epoch goes on
+    if (machine.full) return void over.delete(testament.epoch)
     host.disk.certificate = certificate
     host.watch.said(host, "certificate.issued")
     const state = testament.info.postgresState
@@ -191,11 +197,14 @@ export function testify(host: Host): void {
   })
 }
 
+export const noRoom = "no space left on the device"
+
 /** Starts PostgreSQL in `postgres/`. */
 export function startOn(host: Host, conf: string): Instance {
   const { world, servers, machine, disk } = host
   if (disk.data === null) throw new Error("postgres: could not access the data directory")
   if (host.instance !== null) throw new Error("postgres: lock file postmaster.pid already exists")
+  if (machine.full) throw new Error(`postgres: could not write lock file: ${noRoom}`)
   const { guardian } = host
   const held = guardian !== null && world.now() < guardian.until
   if (!held && host.keeper !== null) throw new Error("no keeper holds this guardian")

@@ -5,6 +5,7 @@
 import { duration, toMillis } from "#base/duration.ts"
 import { type Spec, withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
+import { keeperFlags } from "./agents.ts"
 import { type Node, endNode, killNode, startNode } from "./nodes.ts"
 import type { Sim } from "./sim.ts"
 import { type Heal, nothing, pick, struck } from "./strike.ts"
@@ -47,25 +48,21 @@ export function meddle(sim: Sim): Heal {
   return struck(sim, null, "somebody rewrites the cluster data", end)
 }
 
-/** The supervisor starts it with other flags, and later again with those from before. */
+/**
+ * The supervisor starts it with other flags, and later again with the usual ones: those from before
+ * may be another such mishap's, and would stay for good.
+ */
 export function otherFlags(sim: Sim, node: Node): Heal {
   const { flags } = node
-  const before = { ...flags }
+  const { canBeMaster, canBeSynchronousReplica } = keeperFlags(node.name)
   flags.canBeMaster = sim.world.chance(0.5)
   flags.canBeSynchronousReplica = sim.world.chance(0.5)
   restart(sim, node)
   return struck(sim, node.name, `${node.name} is started with other flags`, () => {
-    Object.assign(flags, { ...flags, ...roles(before) })
+    Object.assign(flags, { canBeMaster, canBeSynchronousReplica })
     restart(sim, node)
   })
 }
-const roles = ({
-  canBeMaster,
-  canBeSynchronousReplica,
-}: Node["flags"]): Partial<Node["flags"]> => ({
-  canBeMaster,
-  canBeSynchronousReplica,
-})
 
 /** … and with another port, for good. */
 export function otherPort(sim: Sim, node: Node): Heal {

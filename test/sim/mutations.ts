@@ -21,6 +21,14 @@ export const mutations: Readonly<Record<string, Mutation>> = {
     breaks: ["W2 fenced", "P1 one writer", "P2 no lost commit"],
     focus: ["cutThenProxies"],
   },
+  /** W6: who was away for long believes that everybody else was. */
+  "count silence through a gap": {
+    file: "lib/sentinel/memory.ts",
+    find: "const gap = memory.readAt === null || mono - memory.readAt > gapLimit(spec, memory.pace)",
+    put: "const gap = memory.readAt === null",
+    breaks: ["W6 silence"],
+    focus: ["storeGone", "freezeSentinel", "splitStore"],
+  },
   /** A lost compare-and-swap counts as done. */
   "adopt memory on conflict": {
     file: "lib/agent/sentinel.ts",

@@ -10,7 +10,7 @@ import type { TimelineHistory } from "#model/cluster.ts"
 import type { ConfigFiles, Control, DataDir, KeeperState, Local, Server } from "#model/local.ts"
 import type { Settings } from "./conf.ts"
 import type { Dir } from "./disk.ts"
-import type { Host } from "./host.ts"
+import { type Host, noRoom } from "./host.ts"
 import { syncNow, syncState } from "./replication.ts"
 import type { Instance } from "./server.ts"
 import { type Fork, endOf, historyOf, segmentSize } from "./wal.ts"
@@ -32,7 +32,7 @@ const history = ({ wal }: Dir): readonly TimelineHistory[] => {
 }
 
 export function observeHost(host: Host, keeper: KeeperState): Local {
-  const { disk, instance } = host
+  const { disk, instance, machine } = host
   return {
     keeper: disk.keeper ?? keeper,
     db: disk.db ?? noDB,
@@ -51,7 +51,7 @@ export function observeHost(host: Host, keeper: KeeperState): Local {
     floors: null,
     walSegmentBytes: null,
     diskBytes: null,
-    unwritable: null,
+    unwritable: machine.full && instance?.inRecovery === false ? noRoom : null,
     certificate: disk.certificate,
     handled: disk.handled,
     fencing: disk.fencing,

@@ -6,7 +6,7 @@
  * or the network is cut nobody hears anything until the WAL timeout. Shipping is coalesced: at most
  * one bundle under way per standby, carrying all there is.
  */
-import { type Instance, release } from "./server.ts"
+import { type Instance, hasRoom, release } from "./server.ts"
 import { endOf, receive, streamable } from "./wal.ts"
 
 export interface Link {
@@ -120,6 +120,7 @@ function arrive(link: Link, length: number): void {
   if (link.closed || standby.phase === "gone" || !standby.inRecovery) return
   const { world } = upstream
   if (!world.reaches(upstream.machine.name, standby.machine.name)) return
+  if (!hasRoom(standby)) return
   const all = upstream.process.state === "running" ? upstream.dir.wal.records.length : length
   receive(standby.dir.wal, upstream.dir.wal, all)
   const end = endOf(standby.dir.wal)

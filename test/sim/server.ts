@@ -127,10 +127,21 @@ export function startServer(
   return instance
 }
 
+/**
+ * Whether it can write on. With a full disk it does for a while, in segments that it has already;
+ * the first write that finds no room is a PANIC.
+ */
+export function hasRoom({ world, machine, process }: Instance): boolean {
+  if (!machine.full || world.chance(0.7)) return true
+  world.kill(process)
+  return false
+}
+
 /** The local log is replayed: a primary is up, a standby is once it is consistent. */
 function recovered(instance: Instance): void {
   if (instance.phase !== "starting") return
   if (!instance.inRecovery) {
+    if (!hasRoom(instance)) return
     append(instance.dir.wal, "checkpoint")
     checkpointed(instance)
     instance.phase = "up"
@@ -156,6 +167,7 @@ const checkpointed = ({ dir }: Instance): void => {
 
 /** A CHECKPOINT command. */
 export function checkpoint(instance: Instance): void {
+  if (!hasRoom(instance)) return
   if (!instance.inRecovery) {
     append(instance.dir.wal, "checkpoint")
     shipAll(instance)
@@ -169,6 +181,7 @@ export function checkpoint(instance: Instance): void {
  */
 export function load(instance: Instance, recycled: boolean): void {
   const { dir } = instance
+  if (!hasRoom(instance)) return
   append(dir.wal, "bulk")
   if (recycled) {
     append(dir.wal, "bulk")
@@ -193,7 +206,8 @@ export function connect(instance: Instance, kind: Session["kind"]): Session | st
 export function commit(instance: Instance, row: number, end: CommitEnd): void {
   const { world, process } = instance
   world.at(world.between(0.5, 4), process, () => {
-    if (instance.phase !== "up" || instance.inRecovery) return end("lost", null, false)
+    if (instance.phase !== "up" || instance.inRecovery || !hasRoom(instance))
+      return end("lost", null, false)
     const record = append(instance.dir.wal, "commit", row)
     shipAll(instance)
     if (instance.inForce === null) {
@@ -275,7 +289,7 @@ export function promote(instance: Instance, done: () => void): void {
   const { world, process, dir } = instance
   if (instance.upstream !== null) closeLink(instance.upstream)
   world.at(world.between(40, 400), process, () => {
-    if (instance.phase !== "up" || !instance.inRecovery) return
+    if (instance.phase !== "up" || !instance.inRecovery || !hasRoom(instance)) return
     fork(dir.wal)
     instance.inRecovery = false
     dir.signal = "none"
@@ -302,14 +316,17 @@ export function endSessions(instance: Instance, which: (session: Session) => boo
 export function stopFast(instance: Instance): void {
   if (instance.phase === "gone" || instance.phase === "stopping") return
   const { world, process, dir } = instance
+  instance.asked = true
+  // a signal waits for a process that stands still
+  if (process.state === "frozen") return void world.at(0, process, () => stopFast(instance))
   const wasUp = instance.phase === "up"
   instance.phase = "stopping"
-  instance.asked = true
   endSessions(instance, () => true)
   for (const { end, record } of instance.waiting.splice(0)) end("lost", record, false)
   if (instance.upstream !== null) closeLink(instance.upstream)
   world.at(world.between(15, 80), process, () => {
     if (!instance.inRecovery && wasUp) {
+      if (!hasRoom(instance)) return
       append(dir.wal, "shutdown")
       shipAll(instance)
     }

@@ -11,7 +11,7 @@ import type { Source, Step } from "#model/step.ts"
 import { virtual } from "./clock.ts"
 import { parseNames, readConf } from "./conf.ts"
 import { type Dir, copyDir, newDir } from "./disk.ts"
-import { type Host, startOn } from "./host.ts"
+import { type Host, noRoom, startOn } from "./host.ts"
 import {
   type Instance,
   checkpoint,
@@ -39,6 +39,7 @@ export async function runStep(step: Step, run: Run): Promise<void> {
   const { disk } = host
   // Files are written, fsynced and renamed: either it was reached, or nothing happened.
   await run.pause(host.world.between(1, 12 + host.slowDisk))
+  if (host.machine.full && writes.has(step.kind)) throw new Error(noRoom)
   switch (step.kind) {
     case "save-keeper":
       return void (disk.keeper = step.state)
@@ -72,6 +73,24 @@ export async function runStep(step: Step, run: Run): Promise<void> {
       return runServerStep(step, run)
   }
 }
+
+/** What cannot be done on a full disk. */
+const writes: ReadonlySet<Step["kind"]> = new Set([
+  "save-keeper",
+  "save-db",
+  "mark",
+  "certify",
+  "save-handled",
+  "save-fencing",
+  "write-config",
+  "prepare",
+  "initdb",
+  "restore",
+  "clone",
+  "save-divergent-wal",
+  "rewind",
+  "create-slot",
+])
 
 type FileStep =
   | "save-keeper"
@@ -155,6 +174,7 @@ function runServerStep(step: Exclude<Step, { kind: FileStep }>, run: Run): Promi
 function up(host: Host): Instance {
   const { instance } = host
   if (instance === null) throw new Error("could not connect to server: connection refused")
+  if (instance.process.state !== "running") throw new Error("the server does not answer")
   if (instance.phase === "stopping") throw new Error("the database system is shutting down")
   return instance
 }

@@ -4,6 +4,7 @@
  * the last line of its trace.
  */
 import { toMillis } from "#base/duration.ts"
+import { dbOfKeeper } from "#model/cluster.ts"
 import { keeperUID } from "#model/ids.ts"
 import { withDefaults } from "#model/spec.ts"
 import { withLightSignals } from "./abort.ts"
@@ -102,17 +103,26 @@ export function watchAll(sim: Sim): LossCheck {
 
 /**
  * P5 allows that a person is needed, if `status` says for what: a keeper whose data is lost asks to
- * be removed, and is, after the time that a person takes.
+ * be removed, and is, after the time that a person takes. Who then finds another DB there leaves it
+ * alone: the advice was about one that is gone, and this may be the last copy of everything.
  */
-function followAdvice(sim: Sim, operator: Operator): void {
+export function followAdvice(sim: Sim, operator: Operator): void {
   const advised = new Set<string>()
   sim.hooks.said.push((who, { code, fields }) => {
     if (code !== "plan.blocked" || !String(fields["resolve"]).includes("removekeeper")) return
-    if (advised.has(who)) return
-    advised.add(who)
+    const uid = keeperUID(who)
+    const reading = sim.store.core.read()
+    const db = reading.kind === "found" ? dbOfKeeper(reading.data, uid)?.uid : undefined
+    const advice = `${who} ${db}`
+    if (db === undefined || advised.has(advice)) return
+    advised.add(advice)
     sim.world.at(20_000, null, () => {
-      advised.delete(who)
-      operator.change(`removekeeper ${who}, as advised`, removeKeeper(keeperUID(who)))
+      advised.delete(advice)
+      operator.change(`removekeeper ${who}, as advised`, (data) =>
+        dbOfKeeper(data, uid)?.uid === db
+          ? removeKeeper(uid)(data)
+          : { kind: "unchanged", message: `keeper ${who} has another DB by now` },
+      )
     })
   })
 }

@@ -19,6 +19,8 @@ export interface Machine {
   up: boolean
   /** How many things hold all of it still: nothing can be started on it. */
   frozen: number
+  /** Its disk takes nothing more. */
+  full: boolean
   /** Its clock reads `offset + rate * time`. Rates differ by less than 5 % (protocol). */
   readonly offset: number
   readonly rate: number
@@ -104,6 +106,7 @@ export function createWorld(seed: number): World {
       name,
       up: true,
       frozen: 0,
+      full: false,
       offset,
       rate,
       wallStep: 0,

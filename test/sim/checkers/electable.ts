@@ -8,16 +8,22 @@ import type { Sim } from "../sim.ts"
 
 export function checkElectable(sim: Sim): void {
   const told = new Map<string, Electable | undefined>()
+  // one that is revoked says nothing of sets any more, and what was under way comes late
+  const words = new Set<string>()
   const { listeners } = sim.store.core
   listeners.published.push((what) => {
-    if (what.kind === "keeper") told.set(what.info.uid, what.info.electable)
+    if (what.kind !== "keeper") return
+    const { uid, electable } = what.info
+    told.set(uid, electable)
+    if (electable !== undefined) words.add(electable.word)
   })
   listeners.written.push((before, after) => {
     if (before === null || before.cluster.uid !== after.cluster.uid) return
     const from = before.cluster.status.master
     const to = after.cluster.status.master
     if (from === "" || to === "" || from === to) return
-    const why = outside(before, after, told.get(before.dbs.get(from)?.spec.keeperUID ?? ""))
+    const last = told.get(before.dbs.get(from)?.spec.keeperUID ?? "")
+    const why = outside(before, after, last, (word) => words.has(word))
     if (why !== null) sim.fail("O3 electable", why)
   })
   listeners.unseated.push((uid) => {
@@ -31,6 +37,8 @@ function outside(
   before: ClusterData,
   after: ClusterData,
   told: Electable | undefined,
+  /** The primary has published that it took this set in. */
+  isTaken: (word: string) => boolean,
 ): string | null {
   const { electable } = before.cluster.status
   const { master } = after.cluster.status
@@ -41,6 +49,6 @@ function outside(
   const known =
     electable === undefined
       ? told === undefined || told.ended || told.dbs.includes(master)
-      : told?.word === electable.word || !electable.joining.includes(master)
+      : isTaken(electable.word) || !electable.joining.includes(master)
   return known ? null : `${keeperUID} was elected, whom the primary would not ask for a promise`
 }

@@ -8,6 +8,7 @@ import type { KeeperInfo } from "#model/info.ts"
 import { toMillis } from "#base/duration.ts"
 import { withDefaults } from "#model/spec.ts"
 import type { Sim } from "../sim.ts"
+import { endOf } from "../wal.ts"
 
 interface Heard {
   readonly at: number
@@ -47,7 +48,8 @@ function judge(
     sim.fail("W2 may be master", `${keeperUID} was elected, which may not be`)
   // what it said since, when it was stopped in the moment of the write, the leader could not know
   const last = heard.get(keeperUID)?.findLast(({ info }) => info.postgresState?.healthy === true)
-  const best = maxOf(last?.info.postgresState?.xLogPos ?? 0n, endOfPredecessor(before, elected))
+  const said = last?.info.postgresState?.xLogPos ?? 0n
+  const best = maxOf(said, endOfPredecessor(sim, before, elected))
   if (hasWhatCounts(heard, before, keeperUID, best)) return
   for (const db of before.dbs.values()) {
     if (!electable(before, db) || db.uid === elected.uid || !inSets(heard, before, db)) continue
@@ -92,9 +94,11 @@ function inSets(
 
 const maxOf = (a: bigint, b: bigint): bigint => (a > b ? a : b)
 
-/** Whoever takes its place back (W7) is stopped, and what it had was known when it served. */
-const endOfPredecessor = ({ cluster }: ClusterData, { uid, status }: DB): bigint =>
-  cluster.status.predecessor === uid ? status.xLogPos : 0n
+/** Whoever takes its place back (W7) is stopped, and has more than it could still tell. */
+function endOfPredecessor(sim: Sim, { cluster }: ClusterData, { uid, spec }: DB): bigint {
+  const data = sim.hosts.get(spec.keeperUID)?.disk.data
+  return cluster.status.predecessor === uid && data ? BigInt(endOf(data.wal)) : 0n
+}
 
 /**
  * By the view alone: a good standby, and in synchronous mode one that the old primary waits for.

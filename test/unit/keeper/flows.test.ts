@@ -463,6 +463,13 @@ describe("plan() blocks", () => {
     expect(done.points).toEqual([])
     expect(done.plan.blocked?.why).toContain("its data is lost")
   })
+  test("a primary whose data is lost, with a way out that its keeper's DB allows", () => {
+    const done = settle(emptyMachine, view({ dbs: [db("db1")], master: "db1" }))
+    expect(done.points).toEqual([])
+    expect(done.plan.blocked?.why).toContain("its data is lost")
+    expect(done.plan.blocked?.resolve).toContain("failkeeper")
+    expect(done.plan.blocked?.resolve).not.toContain("removekeeper") // refused for a primary's
+  })
   test("data of another major version", () => {
     const done = settle({ ...settled("db1"), binary: 16 }, asPrimary())
     expect(done.plan.blocked?.why).toContain("of PostgreSQL 15, the programs are of 16")

@@ -99,11 +99,14 @@ test("a guardian that a keeper finds under a lease, and that freezes then, does 
   await first.start(pg.what, never)
   await first[Symbol.asyncDispose]()
   const second = await pg.open()
+  const exits: Exit[] = []
+  second.onExit((exit) => exits.push(exit))
   const end = second.leased ?? mono(0)
   const guardian = pg.guardian()
   process.kill(guardian.pid, "SIGSTOP")
   await until("PostgreSQL is gone", () => !stillRuns(pg.pgData), 4_000)
   expect(mono(0)).toBeLessThan(end + 100)
+  await until("the exit is reported", () => exits.length > 0, 3_000)
   await second.end(seconds(30), never)
 }, 15_000)
 

@@ -53,6 +53,15 @@ describe("standbys let go", () => {
     letGo(w, "k2").ticks(2, 50)
     expect(w.primary()).toBe("k2")
   })
+  test("and nobody else follows, though an operator gives synchronous replication up meanwhile", () => {
+    const w = cluster({ maxSynchronousStandbys: 1 }, "k1", "k2", "k3")
+    run(w.set("k1", { says: fenced(20_000) }), 3)
+    const [listed] = names(w, "k1").confirmed ?? []
+    const [named, other] = w.uid("k2") === listed ? ["k2", "k3"] : ["k3", "k2"]
+    dead(w).set(other, { position: 9_000n })
+    letGo(w, "k2", "k3").spec({ synchronousReplication: false }).ticks(2, 50)
+    expect([w.primary(), w.state.fencedBy]).toEqual([named, "standbys"])
+  })
   test("and one that commits did not wait for proves nothing by it", () => {
     const w = cluster({ maxSynchronousStandbys: 1 }, "k1", "k2", "k3")
     run(w.set("k1", { says: fenced(20_000) }), 3)

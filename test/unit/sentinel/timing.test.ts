@@ -74,6 +74,19 @@ describe("a leader whose rounds are slow (W6)", () => {
     expect([w.primary(), w.revoked()]).toEqual(["k1", false])
     expect(codes(w)).not.toContain("keeper.failed")
   })
+  test("takes keys that expired in an outage for nobody's death when it begins after it (P6)", () => {
+    const w = three()
+    w.memory = emptyMemory
+    for (const k of ["k1", "k2", "k3"]) w.set(k, { alive: false })
+    w.ticks(2, 1000)
+    for (const k of ["k1", "k2", "k3"]) w.set(k, { alive: true })
+    w.ticks(5, 1000)
+    expect([w.primary(), w.revoked()]).toEqual(["k1", false])
+    expect(codes(w)).not.toContain("keeper.failed")
+    w.memory = emptyMemory
+    w.set("k1", { alive: false })
+    w.until(() => w.gate() === "k2", 10, 1000)
+  })
   test("is as quick as before soon after the store is", () => {
     const w = three()
     w.ticks(3, 6000)

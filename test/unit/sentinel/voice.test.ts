@@ -118,6 +118,14 @@ describe("a keeper that was restarted", () => {
     }
     expect(codes(w)).not.toContain("keeper.duplicate")
   })
+  test("is not called a double when the herald of the run before speaks between its words", () => {
+    const w = three()
+    w.set("k1", { boot: "again" }).tick(100) // not believed yet: the one before may have a primary
+    expect(boot(w, "k1")).toBe("boot-k1")
+    w.set("k1", { boot: "boot-k1", says: { ended: true } }).tick(100)
+    w.set("k1", { boot: "again", says: {} }).ticks(2, 100)
+    expect(codes(w)).not.toContain("keeper.duplicate")
+  })
   test("is not called a double by a sentinel that the leader was ahead of", () => {
     const w = three()
     // the leader heard the new run first, and put it into the view
