@@ -51,7 +51,7 @@ function indispensable({ data }: { readonly data: ClusterData }, db: DBUID): str
 /** For the question: what is at stake. */
 export const atStake = (uid: KeeperUID, discardOld: boolean): string =>
   discardOld
-    ? `WARNING: The copy of keeper ${uid} is removed before the new one is made; until that is complete there is one copy less.\n`
+    ? `WARNING: The copy of keeper ${uid} is removed before the new one is made; until that is complete there is one copy less. What only this copy has, such as commits of an old primary that no standby got, is gone for good.\n`
     : `The copy of keeper ${uid} is replaced by a fresh one of the primary; the old one is set aside until that has proved itself.\n`
 
 export type Progress =

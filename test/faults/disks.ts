@@ -24,10 +24,13 @@ const disk = (state: Disk, machine: Machine): Strike => {
 /** Takes all room on a node's disk, for everybody who writes there. */
 function fill(machine: Machine): Strike {
   const path = join(machine.dataDir, "filler")
-  const { bavail, bsize } = statfsSync(machine.dataDir)
-  const { exitCode } = Bun.spawnSync(["fallocate", "-l", `${bavail * bsize}`, path])
-  if (exitCode !== 0) throw new Error(`cannot fill ${machine.dataDir}`)
-  return on(machine, longMs, () => rmSync(path))
+  // the servers go on writing between the look and the call
+  for (let tries = 10; tries > 0; tries--) {
+    const { bavail, bsize } = statfsSync(machine.dataDir)
+    const { exitCode } = Bun.spawnSync(["fallocate", "-l", `${bavail * bsize}`, path])
+    if (exitCode === 0) return on(machine, longMs, () => rmSync(path))
+  }
+  throw new Error(`cannot fill ${machine.dataDir}`)
 }
 
 export const disks: readonly Nemesis[] = [

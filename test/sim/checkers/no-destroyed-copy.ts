@@ -4,8 +4,10 @@
  *
  * A copy is any log on any disk: data directories, complete new ones, asides, and what was saved
  * beside before a rewind. What asynchronous replication has already lost may go with an aside once
- * the machine has a good copy again, but not before.
+ * the machine has a good copy again, but not before; at once, if an operator says so.
  */
+import { dbOfKeeper } from "#model/cluster.ts"
+import { keeperUID } from "#model/ids.ts"
 import { type Dir, copiesOn } from "../disk.ts"
 import type { Host } from "../host.ts"
 import type { Sim } from "../sim.ts"
@@ -31,10 +33,18 @@ function destroying(sim: Sim, host: Host, how: string, dir: Dir): void {
   for (const ack of sim.ledger.acks) {
     if (ack.systemID !== dir.systemID || !holds(dir.wal, ack.record)) continue
     if (others.some((wal) => holds(wal, ack.record))) continue
-    if (!ack.strict && how === "remove-asides" && replaced) continue
+    const given = how === "remove-asides" ? replaced : how === "discard-data" && isAsked(sim, host)
+    if (!ack.strict && given) continue
     const words = `${how} on ${host.machine.name} removes the last copy of row ${ack.row}`
     return sim.fail("P3 last copy", `${words}, acknowledged by ${ack.writer}`)
   }
+}
+
+/** `ctl reclone --discard-old`, which says what is at stake. */
+function isAsked(sim: Sim, { machine }: Host): boolean {
+  const reading = sim.store.core.read()
+  if (reading.kind === "absent") return false
+  return dbOfKeeper(reading.data, keeperUID(machine.name))?.spec.freshCopy === "discard"
 }
 
 function starting(sim: Sim, host: Host, dir: Dir): void {
