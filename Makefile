@@ -64,7 +64,7 @@ dev: build ## a whole cluster to use and break; ARGS='--port 5433' (see stolon d
 
 bench: build bench-failover bench-idle ## everything that is measured
 
-bench-failover: build ## how long writes stop, beside Patroni + HAProxy; RUNS=10 ONLY= ROWS= MARKDOWN=docs/failover.md FROM=
+bench-failover: build ## how long writes stop, beside Patroni + HAProxy; RUNS=10 ONLY= ROWS= MARKDOWN=docs/failover.md FROM= MORE=
 	@scripts/install.sh postgresql etcd patroni haproxy
 	bun test/bench/failover/main.ts
 

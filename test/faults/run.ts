@@ -8,6 +8,7 @@ import { join } from "node:path"
 import * as v from "valibot"
 import { generator, type Random } from "#base/random.ts"
 import { bootMillis } from "#system/libc.ts"
+import { watchStandstill } from "#test/bench/failover/tools.ts"
 import { until } from "#test/conformance/wait.ts"
 import { autopsyOf } from "./autopsy.ts"
 import { type Verdict, check } from "./checker.ts"
@@ -150,6 +151,7 @@ async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Pr
   const standbys = await standbysOf(lab, primary, random)
   const scene: Scene = { lab, random, row, primary, standbys }
   const storeLeader = await lab.storeLeader()
+  using standstill = watchStandstill()
   const struck = bootMillis()
   const strike = await nemesis.strike(scene)
   await Bun.sleep(strike.holdMs)
@@ -161,6 +163,9 @@ async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Pr
     () => null,
     (error: unknown) => (error instanceof Error ? error.message : String(error)),
   )
+  // of the whole machine: a virtual one that is moved, a laptop that is closed
+  const still = standstill.longest < standstillLeast ? 0 : standstill.longest
+  const stood = still === 0 ? "" : `the machine stood still for ${Math.round(still)} ms`
   return {
     name: nemesis.name,
     primary: primary.address,
@@ -173,10 +178,13 @@ async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Pr
     struck,
     healed,
     whole: waited === null ? bootMillis() : null,
-    bound: bound === null ? null : bound * 1000,
-    note: [`primary node ${primary.node}`, strike.note, waited].filter(Boolean).join("; "),
+    bound: bound === null ? null : bound * 1000 + still,
+    note: [`primary node ${primary.node}`, strike.note, waited, stood].filter(Boolean).join("; "),
   }
 }
+
+/** A busy machine keeps this process waiting for less. */
+const standstillLeast = 3_000
 
 function losersOf({ loses }: Nemesis, { primary, standbys }: Scene): readonly string[] {
   switch (loses) {

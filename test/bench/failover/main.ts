@@ -7,9 +7,12 @@
  *
  *   make bench-failover [RUNS=10] [ONLY=ours-async,ours-sync] [ROWS=switchover] [SEED=1]
  *                       [MARKDOWN=docs/failover.md] [FROM=.cache/bench/failover.json]
+ *                       [MORE=.cache/bench/failover.json]
  *
  * The numbers go to .cache/bench/failover.json after every run. FROM renders them again without
- * measuring. Exit code 1 when an acknowledged row is lost where that is promised (synchronous).
+ * measuring, MORE adds rounds to them: each round has every system, so rounds of several sittings
+ * compare as well as those of one. Exit code 1 when an acknowledged row is lost where that is
+ * promised (synchronous).
  */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
@@ -48,22 +51,28 @@ async function measure(): Promise<Results> {
   const rounds = Number(setting("RUNS", "10"))
   const seed = Number(setting("SEED", String(Date.now() % 1_000_000)))
   const random = generator(seed)
-  const results: Results = {
-    date: new Date().toISOString(),
-    seed,
-    command: command(),
-    machine: await machine(),
-    lanes: lanes.map((lane) => laneResult(lane, [])),
-    runs: [],
-    failures: [],
-  }
+  const more = setting("MORE", "")
+  const results: Results =
+    more === ""
+      ? {
+          date: new Date().toISOString(),
+          seed,
+          command: command(),
+          machine: await machine(),
+          lanes: lanes.map((lane) => laneResult(lane, [])),
+          runs: [],
+          failures: [],
+        }
+      : read(more)
+  const before = Math.max(0, ...[...results.runs, ...results.failures].map(({ run }) => run))
+  const placeOf = (lane: Lane): number => results.lanes.findIndex(({ id }) => id === lane.id)
   const held = onSignals()
-  for (let round = 1; round <= rounds; round++) {
+  for (let round = before + 1; round <= before + rounds; round++) {
     const order = shuffled(faults, random)
     for (const lane of shuffled(lanes, random)) {
       const own = ownFaults(lane, rows)
       await using berth = newBerth(lane, (notes) =>
-        results.lanes.splice(lanes.indexOf(lane), 1, laneResult(lane, notes)),
+        results.lanes.splice(placeOf(lane), 1, laneResult(lane, notes)),
       )
       held.current = berth
       for (const fault of order.filter((each) => own.includes(each))) {
@@ -159,6 +168,9 @@ function keepLogs(system: System, name: string): string {
   return kept
 }
 
+const read = (path: string): Results =>
+  v.parse(v.pipe(v.string(), v.parseJson(), resultsSchema), readFileSync(path, "utf8"))
+
 function save(results: Results): void {
   mkdirSync(directory, { recursive: true })
   writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`)
@@ -191,10 +203,7 @@ async function machine(): Promise<string[]> {
 }
 
 const from = setting("FROM", "")
-const results =
-  from === ""
-    ? await measure()
-    : v.parse(v.pipe(v.string(), v.parseJson(), resultsSchema), readFileSync(from, "utf8"))
+const results = from === "" ? await measure() : read(from)
 console.log(markdown(results))
 console.error(`\nwhere the time goes (medians)\n\n${medians(results.runs)}`)
 const page = setting("MARKDOWN", "")
