@@ -1,8 +1,9 @@
 /**
- * Waiting for what was asked for: looks at the cluster at every change of the store, and now and
- * then without one, prints each new line with the time that has passed, and ends with the outcome.
- * A store that does not answer for a while is no reason to give up before the timeout. Ctrl-C ends
- * the waiting, not what was asked for, and says so.
+ * Waiting for what was asked for: looks at the cluster at every change of the view, and every so
+ * often for what the components say (looks at each word of theirs would slow them down), prints
+ * each new line with the time that has passed, and ends with the outcome. A store that does not
+ * answer for a while is no reason to give up before the timeout. Ctrl-C ends the waiting, not what
+ * was asked for, and says so.
  */
 import { type Millis, millis } from "#base/brand.ts"
 import type { Flags } from "#cli/flag.ts"
@@ -30,7 +31,7 @@ export async function lookAt(store: Store, signal: AbortSignal): Promise<Found> 
 export const since = (from: Millis): string =>
   `${((realClock.now().mono - from) / 1000).toFixed(1)} s`
 
-const glance = millis(1000)
+const glance = millis(250)
 
 /** What one look says: new lines for people, and the end if it is one. */
 export interface Heard<T> {
@@ -61,7 +62,7 @@ export async function attend<F extends Flags, T>(
   const end = AbortSignal.any([...stops, realClock.deadline(timeout, done.signal)])
   const wake = alarm()
   // only a wake-up: when it fails, the glances remain
-  const watching = store.watch("everything", wake.ring, end).catch(() => {})
+  const watching = store.watch("clusterdata", wake.ring, end).catch(() => {})
   try {
     while (!end.aborted) {
       const found = await look(store, end)

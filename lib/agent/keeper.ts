@@ -84,14 +84,14 @@ const publishingLoop = (keeper: Keeper, signal: AbortSignal): Promise<void> =>
   )
 
 /**
- * While a primary is revoked the leader waits for positions younger than the fence (W2), and nobody
- * but the leader knows when that is: so they come often.
+ * While a primary is revoked the leader waits for positions younger than the fence (W2) and asks
+ * for them itself; where the question does not get through, they come often.
  */
 const beat = ({ view, sleepInterval }: Keeper): Millis =>
   view?.data?.cluster.status.primaryRevoked === true
     ? millis(Math.min(sleepInterval, revokedBeat))
     : sleepInterval
-const revokedBeat = 100
+const revokedBeat = 300
 
 const listenPause = millis(1_000)
 function listening(keeper: Keeper, signal: AbortSignal): Promise<void> {

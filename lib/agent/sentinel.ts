@@ -63,7 +63,7 @@ export interface SentinelState {
  * so the more there are who publish, and with a follower, who has nothing to decide.
  */
 const gatherPause = (published: number): Millis => millis(Math.max(20, published))
-const followPause = millis(50)
+const followPause = millis(200)
 const electionPause = millis(1_000)
 const nudgeBound = millis(500)
 /** A sleepInterval of nothing is allowed; a read and a decision take their time all the same. */

@@ -34,6 +34,8 @@ export interface LabOptions {
   readonly spec: Readonly<Record<string, unknown>>
   /** How many standbys have to be synchronous before it is whole. */
   readonly synchronousStandbys: number
+  /** Size of each node's data disk, as mount(8) takes it. */
+  readonly disk: string
 }
 
 export interface Lab extends AsyncDisposable {
@@ -85,6 +87,7 @@ export async function startLab(options: LabOptions): Promise<Lab> {
     binary,
     preload: native.preload,
     programs: postgresPrograms(""),
+    disk: options.disk,
     superuser,
     superuserFile: await secret("su", superuserPassword),
     replicationFile: await secret("repl", "repl-password"),

@@ -55,6 +55,8 @@ export interface MachinePlan {
   readonly binary: string
   readonly preload: string
   readonly programs: string
+  /** Size of the data disk, as mount(8) takes it. */
+  readonly disk: string
   readonly superuserFile: string
   readonly replicationFile: string
   readonly superuser: string
@@ -82,7 +84,7 @@ export const storeFlags = (node: number): readonly string[] => [
 export async function newMachine(plan: MachinePlan): Promise<Machine> {
   const { node, network } = plan
   const dataDir = join(plan.directory, `node${node}`)
-  await mountMemory(dataDir, "1500m")
+  await mountMemory(dataDir, plan.disk)
   await mountMemory(etcdDirectory(plan), "1g")
   await ownedDirectory(tmpOf(plan))
   const uid = `keeper${node}`

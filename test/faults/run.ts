@@ -78,6 +78,7 @@ async function outcome(
     binary,
     spec: row.spec,
     synchronousStandbys: row.synchronousStandbys,
+    disk: diskFor(orders),
   })
   await lab.whole(wholeMs)
   const primary = await primaryOf(lab)
@@ -182,6 +183,13 @@ async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Pr
     note: [`primary node ${primary.node}`, strike.note, waited, stood].filter(Boolean).join("; "),
   }
 }
+
+/**
+ * PostgreSQL keeps the last segments once for each timeline: every change of the primary takes
+ * 16 MB that only new segments give back. A full disk takes its size of the machine's memory.
+ */
+const diskFor = ({ durationMs, times }: RunOrders): string =>
+  durationMs === null && times <= 20 ? "1500m" : "5g"
 
 /** A busy machine keeps this process waiting for less. */
 const standstillLeast = 3_000
