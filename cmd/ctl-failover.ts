@@ -11,17 +11,20 @@ import { change, freshNonce } from "./ctl-change.ts"
 import { type Seen, follow } from "./ctl-follow.ts"
 import { Failure, current, session } from "./ctl-session.ts"
 import { agreed } from "./ctl-terminal.ts"
+import { led } from "./ctl-wish.ts"
 import { print } from "./front.ts"
 
 export const main = (invocation: Invocation): Promise<number> =>
   session(failoverCommand, invocation, async (it) => {
-    const { keeper, timeout, noWait } = it.values
-    const target = targetOf("--keeper", keeper, it.positionals)
+    const { keeper, to, timeout, noWait } = it.values
+    const named = targetOf("--keeper", keeper, it.positionals)
+    const target = targetOf("--to", to, named === null ? [] : [named])
     const nonce = freshNonce()
     const wanted = failoverChange(nonce, target)
     // told before the question, not after it
     const early = wanted.edit((await current(it)).data)
     if (early.kind === "refused") throw new Failure(early.message)
+    if (!it.values.dryRun) await led(it, timeout)
     if (!(await agreed(it.values))) return 0
     const data = await change(it, wanted, nonce)
     if (data === null) return 0

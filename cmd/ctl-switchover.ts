@@ -27,7 +27,7 @@ import { targetOf } from "./ctl-failover.ts"
 import { type Heard, attend } from "./ctl-follow.ts"
 import { Failure, type Session, current, session } from "./ctl-session.ts"
 import { agreed } from "./ctl-terminal.ts"
-import { type Known, known } from "./ctl-wish.ts"
+import { type Known, known, led } from "./ctl-wish.ts"
 import { print } from "./front.ts"
 
 export const main = (invocation: Invocation): Promise<number> =>
@@ -38,11 +38,12 @@ export const main = (invocation: Invocation): Promise<number> =>
     const wanted = switchoverChange(nonce, target, drainTimeout)
     // told before the question, not after it
     await current(it)
-    const found = await known(it)
+    const seen = await known(it)
+    const early = wanted.edit(seen.data)
+    if (early.kind === "refused") throw new Failure(early.message)
+    const found = it.values.dryRun ? seen : await led(it, timeout)
     const older = cannotSwitch(found)
     if (older !== null) throw new Failure(older)
-    const early = wanted.edit(found.data)
-    if (early.kind === "refused") throw new Failure(early.message)
     if (it.values.dryRun) return foretell(found, target, format === "json")
     if (!(await agreed(it.values))) return 0
     const data = await change(it, wanted, nonce)

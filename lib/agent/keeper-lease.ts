@@ -255,5 +255,6 @@ export async function arm(keeper: Keeper, step: Step, signal: AbortSignal): Prom
   keeper.writes = true
   if (step.kind === "promote") keeper.promoting = true
   if (!keeper.rule.used.on) return
-  if (!(await tell(keeper, signal))) throw new Error("its right to take writes has run out")
+  if (!(await tell(keeper, signal)))
+    throw new Error("its right to take writes has run out, or its guardian does not answer")
 }

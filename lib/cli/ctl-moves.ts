@@ -84,7 +84,7 @@ export const failoverCommand = sub({
   summary: "have another keeper take over from a dead or sick primary",
   about: [
     "Asks the leading sentinel, then waits and tells what happens. Clients are cut at once. Without KEEPER the leader chooses. What",
-    "would lose an acknowledged commit is refused, and so is what would leave nobody: then the old primary goes on.",
+    "would lose an acknowledged commit that the old primary can still prove is refused, and so is what would leave nobody: then it goes on.",
     "For a primary that is well use switchover: it lets transactions end.",
   ],
   flags: {
@@ -94,6 +94,13 @@ export const failoverCommand = sub({
       group: own,
       placeholder: "UID",
       doc: "keeper that shall become the primary; the same as KEEPER",
+    },
+    to: {
+      type: "string",
+      env: "none",
+      group: own,
+      placeholder: "UID",
+      doc: "the same as --keeper, as switchover has it",
     },
     ...waiting,
     ...yesHere,

@@ -173,6 +173,7 @@ export const failkeeperCommand = sub({
   summary: "have a keeper treated as failed, once",
   about: [
     "The leader acts at its next check: a primary is replaced if somebody can replace it. The keeper comes back as a standby.",
+    "Ends when the mark is written; stolon ctl status shows what came of it. failover waits for the outcome and tells it.",
   ],
   flags: { ...yesHere, ...dryRun },
   usage: "KEEPER",

@@ -123,7 +123,7 @@ export const removeKeeper =
       return refused(
         manner === "go"
           ? "keeper assigned db is the current cluster master db."
-          : `keeper ${uid} has the primary; move it first: stolon ctl switchover`,
+          : `keeper ${uid} has the primary; move it first: stolon ctl switchover, or if it is dead: stolon ctl failover`,
       )
     const hope = manner === "go" || evenLast ? null : lastHope(data, uid)
     if (hope !== null) return refused(hope)

@@ -109,7 +109,9 @@ function fencingLines({ fencing, electable, primary }: Explanation): readonly st
       ? `electable set: none (${electable.why}), so the primary stops when it cannot reach the store`
       : `electable set: ${electable.keepers.join(", ") || "nobody"}${
           electable.acknowledged ? "" : ", not acknowledged by the primary yet"
-        }; with their promises the primary goes on without the store`
+        }; ${
+          electable.keepers.length === 0 ? "so" : "with their promises"
+        } the primary goes on without the store`
   return [
     modeText(fencing),
     ...(fencing.certificate === null

@@ -71,7 +71,7 @@ export function safetyLines(safety: Safety): readonly string[] {
     ...peers,
     ...promised,
     ...(switchover === null ? [] : [switchoverLine(switchover)]),
-    ...(answered === null || answered.done ? [] : [`Last request: refused: ${answered.why}`]),
+    ...(answered === null || answered.done ? [] : [`Last request: not as asked: ${answered.why}`]),
   ]
 }
 

@@ -96,7 +96,7 @@ function primary(found: Found, facts: Known): readonly Waiting[] {
     ...requested,
     {
       code: "fencing",
-      text: `proof that the deposed primary on ${who} is stopped; then the most advanced standby takes over`,
+      text: `proof that the deposed primary on ${who} is stopped; then the most advanced standby that may be elected takes over (stolon ctl explain)`,
     },
   ]
 }

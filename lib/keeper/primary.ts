@@ -45,7 +45,7 @@ export function planPrimary(before: World): Outline {
 
 /** The way out when a primary's data is gone; `removekeeper` refuses a primary's keeper. */
 export const restorePrimary =
-  "restore it, or `stolon ctl init` a new cluster; with a healthy standby: `stolon ctl failkeeper`"
+  "`stolon ctl failkeeper` with its uid, when a standby is healthy; else restore the data; `stolon ctl init` a new cluster only when no copy is left anywhere"
 
 function planFor(world: World): Outline {
   const { local, want } = world

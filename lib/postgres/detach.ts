@@ -23,14 +23,18 @@ const quietMs = 100
 export const detach = ({ timeout }: Extract<Step, { kind: "detach" }>, job: Job): Promise<void> =>
   receiverGone(timeout, job)
 
-/** Returns when nothing is received any more, and nothing will be. */
+/**
+ * Returns when nothing is received any more, and nothing will be.
+ *
+ * @param timeout 0: however long it takes.
+ */
 export async function receiverGone(
   timeout: Millis,
   { sessions, settings, signal }: Job,
 ): Promise<void> {
   const { clock } = settings
   const session = await sessions.own(signal)
-  const end = clock.now().mono + timeout
+  const end = timeout > 0 ? clock.now().mono + timeout : Number.POSITIVE_INFINITY
   let since: number | null = null
   for (;;) {
     const asked = clock.now().mono

@@ -144,9 +144,12 @@ async function completeReceived(session: SqlSession, timeout: Millis, job: Job):
   const { places, signal } = job
   if ((await shortBeginnings(places.data, "end")).length === 0) return
   if ((await session.query(followsRow, followsSql, signal))[0]?.follows !== false) return
-  await receiverGone(timeout, job)
+  await receiverGone(timeout > 0 ? millis(Math.max(timeout, receiverTime)) : timeout, job)
   tellCompleted(await completeBeginnings(places.data), job)
 }
+
+/** A look that finds it gone twice takes a tenth of that. */
+const receiverTime = 1_000
 
 function tellCompleted(names: readonly string[], { progress }: Job): void {
   for (const name of names) progress(`completed ${name}, which was half received`)

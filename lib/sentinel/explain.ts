@@ -152,19 +152,18 @@ function waitingOf(
 function fenceOf(data: ClusterData, facts: Facts, primary: DBFact): string[] {
   const { uid, info } = primary.keeper
   const { primaryEpoch: epoch } = data.cluster.status
-  if (certificateOf(primary, { epoch }) !== null) {
-    const { ready, refused } = candidates(data, facts, primary, null)
-    if (ready.length > 0) return ["the last words of the standbys"]
-    return [
-      `a standby that may be elected (${refused.map((no) => `${no.keeper}: ${no.why}`).join("; ")})`,
-    ]
-  }
+  const { ready, refused } = candidates(data, facts, primary, null)
+  const reasons = refused.map((no) => `${no.keeper}: ${no.why}`).join("; ")
+  const next = ready.length > 0 ? [] : [`a standby that may be elected (${reasons})`]
+  if (certificateOf(primary, { epoch }) !== null)
+    return ready.length > 0 ? ["the last words of the standbys"] : next
   const lease: Millis | null = info?.fencing === undefined ? null : toMillis(info.fencing.lease)
   const proxies = unacknowledged(data, facts)
   return lease === null
     ? [
         `the end of ${uid}'s PostgreSQL: its word, or failInterval of silence`,
         ...proxies.map((proxy) => `proxy ${proxy}: the closed gate`),
+        ...next,
       ]
-    : [`the end of ${uid}'s PostgreSQL: its word, or the end of its lease (${lease} ms)`]
+    : [`the end of ${uid}'s PostgreSQL: its word, or the end of its lease (${lease} ms)`, ...next]
 }

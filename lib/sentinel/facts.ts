@@ -165,8 +165,13 @@ function keeperFact(
   const keeper = data.keepers.get(uid) ?? null
   const seen = memory.keepers.get(uid)
   const ours = seen !== undefined && seen.info.clusterUID === data.cluster.uid ? seen : null
-  // a key that is not there proves nothing yet to who has just begun to look (W6, P6)
-  const silentFor = millis(now.mono - (ours?.since ?? memory.watchingSince))
+  // a key that is not there proves nothing yet to who has just begun to look (W6, P6), and one that
+  // nobody waited for in a pause was missed by nobody
+  const missedSince = Math.max(
+    ours?.since ?? memory.watchingSince,
+    memory.resumed.get(uid) ?? -Infinity,
+  )
+  const silentFor = millis(now.mono - missedSince)
   const silent = silentFor > failInterval
   return {
     uid,

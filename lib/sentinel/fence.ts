@@ -77,17 +77,23 @@ function hasEnded(primary: DBFact, fence: Fence, facts: Facts, mono: number): bo
   const { keeper, db } = primary
   // the top of a standby cluster is in recovery: no view ever asked it to write
   if (db.spec.role === "standby") return true
-  if (keeper.info === null) return neverHeard(fence, facts, mono)
+  if (keeper.info === null) return neverHeard(primary, fence, facts, mono)
   if (keeper.silentFor > facts.failInterval || !keeper.obeys) return true
   return mono - fence.since > toMillis(facts.spec.convergenceTimeout)
 }
 
 /**
  * Its info has expired. It outlives the lease that it stated (`ttlOf`); a store that was away may
- * still have let it go early, so what the specification says is waited for besides.
+ * still have let it go early, so what the specification says is waited for besides. Without leases
+ * it has to have been silent while this leader watched (W6).
  */
-function neverHeard(fence: Fence, { spec, failInterval }: Facts, mono: number): boolean {
-  if (spec.selfFencing !== true) return true
+function neverHeard(
+  { keeper }: DBFact,
+  fence: Fence,
+  { spec, failInterval }: Facts,
+  mono: number,
+): boolean {
+  if (spec.selfFencing !== true) return keeper.silentFor > failInterval
   const lease = spec.fencingLease === undefined ? 0 : toMillis(spec.fencingLease)
   return mono - fence.since > 1.05 * Math.max(failInterval, lease)
 }

@@ -56,6 +56,8 @@ export interface Memory {
   readonly sentinels: ReadonlyMap<SentinelUID, Seen<SentinelInfo>>
   /** Keepers that were paused at the last read, by name or with the cluster. */
   readonly paused: ReadonlySet<KeeperUID>
+  /** When the last pause of a keeper ended: nobody was silent before that. */
+  readonly resumed: ReadonlyMap<KeeperUID, Millis>
   /** Keepers of the document last read. */
   readonly listed: ReadonlySet<KeeperUID>
   readonly proxies: ReadonlyMap<ProxyUID, Seen<ProxyInfo>>
@@ -104,6 +106,7 @@ export const emptyMemory: Memory = {
   claims: new Map(),
   sentinels: new Map(),
   paused: new Set(),
+  resumed: new Map(),
   listed: new Set(),
   proxies: new Map(),
   ailing: new Map(),

@@ -47,6 +47,7 @@ export function resumed(memory: Memory, data: ClusterData, recent: number, mono:
   return {
     ...memory,
     paused,
+    resumed: new Map([...memory.resumed, ...[...back].map((uid) => [uid, mono] as const)]),
     keepers: new Map(
       [...memory.keepers].map(([uid, seen]) => [
         uid,

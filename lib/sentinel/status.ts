@@ -50,7 +50,8 @@ const keepers: Reducer = (data, round) => {
 
 function keeperStatus(keeper: Keeper, fact: KeeperFact, round: Round): Keeper {
   const { info } = fact
-  const healthy = !fact.failed
+  // timers begin anew after a gap: nobody who was down is well again before it was heard
+  const healthy = !fact.failed && (keeper.status.healthy || fact.alive)
   if (keeper.status.healthy && !healthy)
     round.say("keeper.failed", { keeper: keeper.uid, forced: keeper.status.forceFail })
   if (!keeper.status.healthy && healthy) round.say("keeper.recovered", { keeper: keeper.uid })
@@ -90,7 +91,7 @@ const dbs: Reducer = (data, round) => {
 
 function dbStatus(db: DB, fact: DBFact, round: Round): DB {
   const { state } = fact
-  const { healthy } = fact
+  const healthy = fact.healthy && (db.status.healthy || fact.keeper.alive)
   if (db.status.healthy && !healthy) round.say("db.failed", { db: db.uid, keeper: fact.keeper.uid })
   if (!db.status.healthy && healthy && db.status.currentGeneration !== 0)
     round.say("db.recovered", { db: db.uid, keeper: fact.keeper.uid })

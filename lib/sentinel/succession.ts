@@ -48,14 +48,24 @@ export function succeed(given: ClusterData, round: Round, primary: DBFact): Clus
   const before = restorable(data, facts, primary)
   if (before !== null && (best === undefined || hasMore(before, best)))
     return restore(data, round, primary, before)
-  const present = primary.keeper.alive && !primary.keeper.failed
+  const present = isPresent(data, primary, fence)
   // S4: what a primary that is still there certified is lost by nobody's election
   if (best !== undefined && present && lacks(data, round, primary, best, fence))
-    return reinstate(data, round, primary, `${best.keeper.uid} lacks what it had acknowledged`)
+    return reinstate(data, round, primary, whatLacks(data, primary, best, fence))
   if (best !== undefined) return promote(data, round, primary, best)
   if (present) return reinstate(data, round, primary, explain(refused))
   round.sayOnce("primary.stuck", { why: explain(refused), remedy: remedyFor(primary) })
   return data
+}
+
+/**
+ * One that has not said a word since its lease was left to run out may be frozen: an operator who
+ * asked for another primary does not get this one back.
+ */
+function isPresent(data: ClusterData, { keeper }: DBFact, fence: Fence): boolean {
+  if (!keeper.alive || keeper.failed) return false
+  const wanted = data.cluster.status.failoverRequest !== undefined
+  return !(wanted && fence.by === "lease" && keeper.since <= fence.since)
 }
 
 function ask(data: ClusterData, round: Round, whom: readonly DBFact[]): ClusterData {
@@ -143,6 +153,14 @@ function lacks(
   // put back once and not up again: then its place is not kept for what nobody can get at (P5)
   if (end > 0n) return best.position < end && (wished || revivals === 0)
   return wished && primary.keeper.obeys && !primary.db.spec.synchronousReplication
+}
+
+function whatLacks(data: ClusterData, primary: DBFact, best: DBFact, fence: Fence): string {
+  const [{ uid: old }, { uid: next }] = [primary.keeper, best.keeper]
+  if (certifiedEnd(primary, fence) > 0n) return `${next} lacks what ${old} had acknowledged`
+  const why = `${old} had to be stopped by force, so nobody knows what ${next} lacks of what it had acknowledged`
+  const sick = data.cluster.status.failoverRequest !== undefined
+  return sick ? `${why}; to give that up: stolon ctl failkeeper ${old}` : why
 }
 
 /** The keeper that was asked for, when nobody has more that counts; else the most advanced. */

@@ -46,6 +46,13 @@ async function holding(data: ClusterData): Promise<{ file: string; store: Store 
   return { file, store }
 }
 
+/** The same with a sentinel that leads. */
+async function led(data: ClusterData): Promise<{ file: string; store: Store }> {
+  const held = await holding(data)
+  await held.store.campaign(sentinelUID("s1"), signal())
+  return held
+}
+
 async function read(store: Store): Promise<ClusterData> {
   const reading = await store.read(signal())
   if (reading.kind === "absent") throw new Error("no cluster data")
@@ -124,7 +131,7 @@ const whole: readonly Move[] = [
 
 /** The command, beside a leader that moves so. */
 async function play(argv: readonly string[], moves: readonly Move[]): Promise<Played> {
-  const { file, store } = await holding(threeKeepers())
+  const { file, store } = await led(threeKeepers())
   await using _ = store
   const leading = lead(store, moves)
   const told = await playCtl(argv, onSqlite(file))
@@ -179,6 +186,18 @@ describe("stolon ctl switchover", () => {
       expect(told.stderr).toContain("a switchover to pg3 is under way (request n0, stop)")
     }
     expect((await read(store)).cluster.status.switchover?.nonce as string).toBe("n0")
+  })
+
+  test("asks for nothing where nobody would take it up, and says what is missing", async () => {
+    const { file, store } = await holding(threeKeepers())
+    await using _ = store
+    for (const verb of ["switchover", "failover"]) {
+      const told = await playCtl([verb, "pg2", "--timeout=100ms"], onSqlite(file))
+      expect(told.exit).toBe(1)
+      expect(told.stderr).toContain("no sentinel leads this cluster, so nobody would act")
+    }
+    const { switchover, failoverRequest } = (await read(store)).cluster.status
+    expect([switchover, failoverRequest]).toEqual([undefined, undefined])
   })
 
   test("refuses a leader that would never answer", async () => {
@@ -238,7 +257,7 @@ describe("stolon ctl switchover", () => {
   })
 
   test("returns at once with --no-wait, and takes only one keeper", async () => {
-    const { file, store } = await holding(threeKeepers())
+    const { file, store } = await led(threeKeepers())
     await using _ = store
     const both = await playCtl(["switchover", "pg3", "--to=pg2"], onSqlite(file))
     expect(both).toMatchObject({ exit: 2, stdout: "" })
@@ -251,7 +270,7 @@ describe("stolon ctl switchover", () => {
   })
 
   test("leaves the request when its time is over, and says so", async () => {
-    const { file, store } = await holding(threeKeepers())
+    const { file, store } = await led(threeKeepers())
     await using _ = store
     const told = await playCtl(["switchover", "--timeout=200ms"], onSqlite(file))
     expect(told.exit).toBe(1)
@@ -260,7 +279,7 @@ describe("stolon ctl switchover", () => {
   })
 
   test("ends by Ctrl-C with 130; the request stays, and it says how to look", async () => {
-    const { file, store } = await holding(threeKeepers())
+    const { file, store } = await led(threeKeepers())
     await using _ = store
     const entry = new URL("../../../cmd/stolon.ts", import.meta.url).pathname
     await using child = Bun.spawn([process.execPath, entry, "ctl", "switchover"], {
@@ -288,7 +307,7 @@ describe("stolon ctl switchover", () => {
 
 describe("stolon ctl failover", () => {
   test("takes the keeper as an argument, and tells the leader's reason", async () => {
-    const { file, store } = await holding(threeKeepers())
+    const { file, store } = await led(threeKeepers())
     await using _ = store
     let wished: string | undefined
     const refuse: Move = (status) => {

@@ -8,6 +8,7 @@ import { ClusterData, decodeClusterData, encodeClusterData } from "#model/cluste
 import { KeeperInfo } from "#model/info.ts"
 import { millis } from "#base/brand.ts"
 import type { Store, StoreSettings } from "#port/store.ts"
+import { sentinelUID } from "#model/ids.ts"
 import { openStore } from "#store/open.ts"
 import { threeKeepers, keeper } from "#test/unit/ctl/golden.ts"
 
@@ -179,7 +180,7 @@ describe("stolon ctl", () => {
     expect(await run(["removekeeper", "pg1"], { file })).toMatchObject({
       exit: 1,
       stderr:
-        "stolon ctl removekeeper: keeper pg1 has the primary; move it first: stolon ctl switchover\n",
+        "stolon ctl removekeeper: keeper pg1 has the primary; move it first: stolon ctl switchover, or if it is dead: stolon ctl failover\n",
     })
   })
 
@@ -264,13 +265,21 @@ describe("stolon ctl", () => {
   })
 })
 
+/** A sentinel that leads, as long as it is held. */
+async function leader(file: string): Promise<AsyncDisposable> {
+  const store = await openStore(settings(file))
+  await store.campaign(sentinelUID("s1"), signal())
+  return store
+}
+
 describe("stolon ctl failover", () => {
   const follow = async (
     file: string,
-    leader: (data: ClusterData) => ClusterData,
+    answers: (data: ClusterData) => ClusterData,
   ): Promise<{ readonly ran: Ran; readonly wished: string | undefined }> => {
     let wished: string | undefined
     await using store = await openStore(settings(file))
+    await using _ = await leader(file)
     const answered = new AbortController()
     /** The leader's part: waits for the wish, then answers it. */
     const answer = async (): Promise<void> => {
@@ -281,7 +290,7 @@ describe("stolon ctl failover", () => {
       wished = wish.keeper
       const { failoverRequest: _, ...status } = reading.data.cluster.status
       const cluster = { ...reading.data.cluster, status }
-      const next = leader({ ...reading.data, cluster })
+      const next = answers({ ...reading.data, cluster })
       await store.write(next, { kind: "version", version: reading.version }, null, signal())
       answered.abort()
     }
@@ -325,6 +334,7 @@ describe("stolon ctl failover", () => {
   test("ends at its timeout and leaves the request", async () => {
     const file = freshFile()
     await put(file, threeKeepers())
+    await using _ = await leader(file)
     const ran = await run(["failover", "--timeout=300ms"], { file })
     expect(ran.exit).toBe(1)
     expect(ran.stderr).toContain("waiting for the leading sentinel; the request stays")
@@ -334,6 +344,7 @@ describe("stolon ctl failover", () => {
   test("returns at once with --no-wait", async () => {
     const file = freshFile()
     await put(file, threeKeepers())
+    await using _ = await leader(file)
     const ran = await run(["failover", "--no-wait"], { file })
     expect(ran).toMatchObject({ exit: 0, stderr: "" })
     expect(ran.stdout).toMatch(/^failover requested \([0-9a-f]{8}\)\n$/)

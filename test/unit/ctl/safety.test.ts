@@ -52,7 +52,7 @@ describe("safetyLines()", () => {
     const refused = { nonce: "n0", done: false, why: "pg2 lags 1 GB" }
     expect(lines({}, { switchover, answered: refused }).slice(1)).toEqual([
       "Switchover: to pg2, hold (request n1)",
-      "Last request: refused: pg2 lags 1 GB",
+      "Last request: not as asked: pg2 lags 1 GB",
     ])
     expect(lines({}, { answered: { nonce: "n0", done: true } })).toHaveLength(1)
   })

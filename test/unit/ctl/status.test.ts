@@ -105,7 +105,7 @@ Proxies
   p1  enabled  generation 4
 
 Waiting for
-  - proof that the deposed primary on pg1 is stopped; then the most advanced standby takes over
+  - proof that the deposed primary on pg1 is stopped; then the most advanced standby that may be elected takes over (stolon ctl explain)
   - keeper pg1 to report again; if it is gone for good: stolon ctl removekeeper pg1
 "
 `)

@@ -22,7 +22,7 @@ import {
 
 const word = (end: End) => lastWord(Buffer.concat(end.received))
 
-test("relay() holds clients while there is no destination, and leads them on in their order", async () => {
+test("D-63 relay() holds clients while there is no destination, and leads them on in their order", async () => {
   await using proxy = await holdingRelay()
   using server = destination()
   const clients: End[] = []

@@ -1,7 +1,7 @@
 /** The way from one primary to the next, asynchronous replication. */
 import { describe, expect, test } from "bun:test"
 import type { Certificate } from "#model/info.ts"
-import { type World, certify, world } from "./world.ts"
+import { type World, certify, fenced, world } from "./world.ts"
 import type { KeeperUID, Nonce } from "#model/ids.ts"
 
 const three = (): World => world().keeper("k1", "k2", "k3").proxy("p1").settled()
@@ -205,9 +205,54 @@ describe("a failover that an operator asks for", () => {
     expect([w.primary(), w.gate(), w.revoked()]).toEqual(["k1", "k1", false])
     expect(w.data.cluster.status.failoverRequest).toBeUndefined()
   })
+  test("reinstate() names the way out when the primary had to be stopped by force", () => {
+    const w = three().status(request(""))
+    w.until(() => w.revoked(), 2)
+    const forced = { ...certify(w, "k1"), finalLSN: 0n as never }
+    w.set("k1", { postgres: false, certificate: forced }).until(() => !w.revoked(), 20)
+    expect(w.primary()).toBe("k1")
+    expect(String(w.state.answered?.why)).toMatch(/stopped by force.* stolon ctl failkeeper k1/)
+  })
+  test("promote() does not go back to a primary that froze and let its lease run out (L3)", () => {
+    const w = three().set("k1", { says: fenced(2_500) })
+    w.ticks(10, 100)
+    w.set("k1", { mute: true }).status(request("k2"))
+    w.until(() => w.revoked(), 5, 100)
+    // before failInterval is over it counts as alive still
+    const gates = new Set<string>()
+    w.until(
+      () => {
+        gates.add(w.gate())
+        return w.primary() !== "k1"
+      },
+      60,
+      50,
+    )
+    expect([w.primary(), w.state.fencedBy, [...gates]]).toEqual(["k2", "lease", [""]])
+    expect(w.state.answered).toMatchObject({ nonce: "n1", why: "" })
+  })
 })
 
 describe("memory", () => {
+  test("N4 nobody who was down is well again because timers begin anew", () => {
+    const w = three()
+    const ids = [w.uid("k1"), w.uid("k3")]
+    w.set("k1", { alive: false }).set("k3", { alive: false }).set("k2", { canBeMaster: false })
+    w.ticks(6)
+    const isWell = () => [
+      ...["k1", "k3"].map((uid) => w.data.keepers.get(uid as KeeperUID)?.status.healthy),
+      ...ids.map((uid) => w.data.dbs.get(uid)?.status.healthy),
+    ]
+    expect(isWell()).toEqual([false, false, false, false])
+    w.tick(30_000) // the store was away
+    w.tick()
+    expect(isWell()).toEqual([false, false, false, false])
+    w.memory = { ...w.memory, keepers: new Map(), readAt: null } // another leader
+    w.ticks(2)
+    expect(isWell()).toEqual([false, false, false, false])
+    w.set("k3", { alive: true }).ticks(3)
+    expect(isWell()).toEqual([false, true, false, true])
+  })
   test("watch() starts every timer again after a gap in which the store was not read (W6)", () => {
     const w = three()
     w.set("k1", { alive: false }).tick()

@@ -20,6 +20,30 @@ function passed(w: World, step: number): number {
   return w.mono - from
 }
 
+describe("without leases", () => {
+  test("a key that is gone ends nobody before a new leader has watched for failInterval (W2, W6)", () => {
+    const w = world().keeper("k1", "k2", "k3").proxy("p1").settled()
+    silent(w).until(() => w.revoked(), 60, 100)
+    // every key expires, every sentinel begins anew, and the primary comes back at once
+    w.set("k1", { alive: false }).proxies.get("p1")!.alive = false
+    w.memory = emptyMemory
+    w.ticks(3, 100)
+    w.set("k1", { alive: true, mute: false }).ticks(20, 100)
+    expect(w.primary()).toBe("k1")
+    const word = certify(w, "k1")
+    w.set("k1", { postgres: false, certificate: word }).until(() => w.primary() !== "k1", 20, 100)
+  })
+  test("and one that stays away is waited for no longer than that", () => {
+    const w = world().keeper("k1", "k2", "k3").proxy("p1").settled()
+    silent(w).until(() => w.revoked(), 60, 100)
+    w.set("k1", { alive: false }).proxies.get("p1")!.alive = false
+    w.memory = emptyMemory
+    const t = passed(w, 50)
+    expect(t).toBeGreaterThanOrEqual(3_000)
+    expect(t).toBeLessThanOrEqual(3_500)
+  })
+})
+
 describe("a lease fences", () => {
   test("1.05 times its length after the last word was first seen, whatever proxies do (L3)", () => {
     const w = silent(leased())

@@ -67,6 +67,18 @@ test("watch() starts timers anew at the end of a pause: silence before it fails 
   w.until(() => w.gate() !== old && w.gate() !== "", 30)
 })
 
+test("watch() counts silence from the end of a pause, also of whoever it has never heard", () => {
+  const w = pauseAll(three())
+  const old = w.primary()
+  w.set(old, { alive: false }).ticks(3)
+  w.memory = { ...w.memory, keepers: new Map() } // a sentinel that began in the pause
+  w.ticks(20)
+  resumeAll(w)
+  w.ticks(3)
+  expect(w.revoked()).toBe(false)
+  w.until(() => w.gate() !== old && w.gate() !== "", 30)
+})
+
 test("a primary that is back in time after a pause stays primary", () => {
   const w = pauseAll(three())
   const old = w.primary()
