@@ -102,7 +102,7 @@ test("removekeeper takes a dead standby out, and the primary's keeper is refused
   s.told()
   s.ctl(`removekeeper ${primary}`, removeKeeper(keeperUID(primary)))
   expect(s.told()).toEqual([
-    `ctl refused: keeper ${primary} has the primary; move it first: stolon ctl switchover`,
+    `ctl refused: keeper ${primary} has the primary; move it first: stolon ctl switchover, or if it is dead: stolon ctl failover`,
   ])
   s.powerOff(standby)
   s.run(8)
