@@ -18,6 +18,7 @@ import { readControl } from "./control.ts"
 import { contentOf, exists } from "./datadir.ts"
 import { assertStopped } from "./directories.ts"
 import { divergentPrefix, type Job, type Places, stamp } from "./settings.ts"
+import { readHistory } from "./timeline.ts"
 import { removeTree, syncFile } from "./tree.ts"
 
 const kept = 3
@@ -39,12 +40,20 @@ export async function saveDivergentWal(
   const part = join(places.root, partName)
   await removeTree(part, signal)
   await mkdir(part, { mode: 0o700 })
-  const names = await divergentFiles(join(places.data, "pg_wal"), since, control.segmentBytes)
+  const history = await readHistory(places.data, control.timeline)
+  const shared = history.filter(({ switchPoint }) => switchPoint <= since)
+  const names = await divergentFiles(
+    { wal: join(places.data, "pg_wal"), segmentBytes: control.segmentBytes },
+    { since, without: new Set(shared.map(({ timelineID }) => timelineID)) },
+  )
+  let told = 0
   for (const [i, name] of names.entries()) {
     signal.throwIfAborted()
     await copyFile(join(places.data, "pg_wal", name), join(part, name), constants.COPYFILE_FICLONE)
     await syncFile(join(part, name))
-    progress(`save WAL ${Math.round((100 * (i + 1)) / names.length)}%`)
+    const tenths = Math.floor((10 * (i + 1)) / names.length)
+    if (tenths > told) progress(`save WAL ${10 * tenths}%`)
+    told = tenths
   }
   await writeAtomic(join(part, originName), origin)
   const name = `${divergentPrefix}${stamp(settings)}`
@@ -66,11 +75,19 @@ async function complete(
   return found
 }
 
-/** Segments that hold WAL from `since` on, on any timeline, and every history file. */
+export interface Fork {
+  readonly since: LSN
+  /**
+   * Timelines that this instance had left by then. After many changes of the primary there is a
+   * file of each for the same segment, and nothing in them that others have not.
+   */
+  readonly without: ReadonlySet<number>
+}
+
+/** Segments that may hold WAL from the fork on, and every history file. */
 export async function divergentFiles(
-  wal: string,
-  since: LSN,
-  segmentBytes: number,
+  { wal, segmentBytes }: { readonly wal: string; readonly segmentBytes: number },
+  { since, without }: Fork,
 ): Promise<readonly string[]> {
   const first = since / BigInt(segmentBytes)
   const found: string[] = []
@@ -78,6 +95,7 @@ export async function divergentFiles(
     if (/^[0-9A-F]{8}\.history$/.test(name)) found.push(name)
     const number = segmentNumber(name, segmentBytes)
     if (number === null || number < first) continue
+    if (without.has(Number.parseInt(name.slice(0, 8), 16))) continue
     if (await isWritten(join(wal, name), number * BigInt(segmentBytes))) found.push(name)
   }
   return found

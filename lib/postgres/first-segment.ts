@@ -12,15 +12,16 @@
  */
 import { type FileHandle, open, stat } from "node:fs/promises"
 import { join } from "node:path"
+import type { TimelineHistory } from "#model/cluster.ts"
 import { isMissing } from "#system/files.ts"
 import { contentOf } from "./datadir.ts"
 import { readHistory } from "./timeline.ts"
 
-/** The first `bytes` of a segment, and an ancestor's file that ought to begin with the same. */
+/** The first segment of a timeline, and what ought to begin like it. */
 export interface Beginning {
   readonly name: string
-  readonly ancestor: string
-  readonly bytes: number
+  /** The nearest first: an ancestor's file, and how many of its bytes are in both. */
+  readonly ancestors: readonly { readonly name: string; readonly bytes: number }[]
 }
 
 /**
@@ -29,22 +30,23 @@ export interface Beginning {
  */
 export type Look = "end" | "whole"
 
-/** Which beginnings are shorter than an ancestor's. */
-export async function shortBeginnings(dataDir: string, look: Look): Promise<readonly Beginning[]> {
-  const found: Beginning[] = []
-  for (const each of await beginnings(dataDir))
-    if (await compared(dataDir, each, (a, b) => isShort(a, b, each.bytes, look))) found.push(each)
+/** Names of those that are shorter than an ancestor's. */
+export async function shortBeginnings(dataDir: string, look: Look): Promise<readonly string[]> {
+  const found: string[] = []
+  for (const each of await beginnings(dataDir)) {
+    const short = await along(dataDir, each, (a, b, bytes) => isShort(a, b, bytes, look))
+    if (short) found.push(each.name)
+  }
   return found
 }
 
 /** Completes what `shortBeginnings` finds; returns the names. */
 export async function completeBeginnings(dataDir: string): Promise<readonly string[]> {
   const done: string[] = []
-  // the oldest timeline first, looked at one by one: the next may be its descendant
   for (const each of await beginnings(dataDir)) {
-    const did = await compared(dataDir, each, async (newer, older) => {
-      if (!(await isShort(newer, older, each.bytes, "whole"))) return false
-      await fill(newer, older, each.bytes)
+    const did = await along(dataDir, each, async (newer, older, bytes) => {
+      if (!(await isShort(newer, older, bytes, "whole"))) return false
+      await fill(newer, older, bytes)
       return true
     })
     if (did) done.push(each.name)
@@ -52,49 +54,64 @@ export async function completeBeginnings(dataDir: string): Promise<readonly stri
   return done
 }
 
-/** By timeline, and then the nearest ancestor first. */
+/**
+ * Those that PostgreSQL would read: of all timelines that lead to the same last one it reads the
+ * newest that has a file for a segment. After many changes of the primary within one segment there
+ * are as many files for it, and only one of them counts.
+ */
 async function beginnings(dataDir: string): Promise<readonly Beginning[]> {
   const wal = join(dataDir, "pg_wal")
-  const names = (await contentOf(wal)).filter((name) => /^[0-9A-F]{24}$/.test(name))
+  const names = (await contentOf(wal)).filter((name) => /^[0-9A-F]{24}$/.test(name)).toSorted()
   const present = new Set(names)
-  const found: Beginning[] = []
-  const firsts = names.filter((name, i) => name.slice(0, 8) !== names[i - 1]?.slice(0, 8))
-  for (const any of firsts) {
-    const timeline = Number.parseInt(any.slice(0, 8), 16)
-    found.push(...(await beginningsOf(dataDir, timeline, join(wal, any), present)))
+  const histories = new Map<number, readonly TimelineHistory[]>()
+  for (const name of names) {
+    const timeline = timelineOf(name)
+    if (!histories.has(timeline)) histories.set(timeline, await readHistory(dataDir, timeline))
   }
-  return found
+  const size = await sizeOf(wal, names)
+  const inherited = new Set([...histories.values()].flat().map(({ timelineID }) => timelineID))
+  const found = new Map<string, Beginning>()
+  for (const last of [...histories.keys()].filter((timeline) => !inherited.has(timeline))) {
+    const older = (histories.get(last) ?? []).map(({ timelineID }) => timelineID).toReversed()
+    const segments = new Set<bigint>()
+    for (const timeline of [last, ...older]) {
+      const history = histories.get(timeline) ?? []
+      const fork = history.at(-1)?.switchPoint
+      if (fork === undefined || size === 0n) continue
+      const segment = fork / size
+      const name = segmentName(timeline, segment, size)
+      if (!present.has(name) || segments.has(segment)) continue
+      segments.add(segment)
+      found.set(name, { name, ancestors: ancestorsOf(history, segment, size, present) })
+    }
+  }
+  return [...found.values()]
 }
 
-async function beginningsOf(
-  dataDir: string,
-  timeline: number,
-  any: string,
+const timelineOf = (name: string): number => Number.parseInt(name.slice(0, 8), 16)
+
+const ancestorsOf = (
+  history: readonly TimelineHistory[],
+  segment: bigint,
+  size: bigint,
   present: ReadonlySet<string>,
-): Promise<readonly Beginning[]> {
-  const history = await readHistory(dataDir, timeline)
-  const fork = history.at(-1)?.switchPoint
-  const size = await sizeOf(any)
-  if (fork === undefined || size === null) return []
-  const segment = fork / size
-  const name = segmentName(timeline, segment, size)
-  if (!present.has(name)) return []
-  return history.toReversed().flatMap(({ timelineID, switchPoint }): Beginning[] => {
-    const ancestor = segmentName(timelineID, segment, size)
+): Beginning["ancestors"] =>
+  history.toReversed().flatMap(({ timelineID, switchPoint }) => {
+    const name = segmentName(timelineID, segment, size)
     const bytes = Number(switchPoint - segment * size)
-    return bytes > 0 && present.has(ancestor) ? [{ name, ancestor, bytes }] : []
+    return bytes > 0 && present.has(name) ? [{ name, bytes }] : []
   })
-}
 
-/** A segment's file has its whole size from the beginning. */
-async function sizeOf(path: string): Promise<bigint | null> {
-  try {
-    const { size } = await stat(path, { bigint: true })
-    return size > 0n ? size : null
-  } catch (error) {
-    if (isMissing(error)) return null // used up meanwhile
-    throw error
-  }
+/** A segment's file has its whole size from the beginning; 0 without any. */
+async function sizeOf(wal: string, names: readonly string[]): Promise<bigint> {
+  for (const name of names)
+    try {
+      const { size } = await stat(join(wal, name), { bigint: true })
+      if (size > 0n) return size
+    } catch (error) {
+      if (!isMissing(error)) throw error // else used up meanwhile
+    }
+  return 0n
 }
 
 /** As PostgreSQL names it. */
@@ -105,21 +122,29 @@ export function segmentName(timeline: number, segment: bigint, segmentBytes: big
     .join("")
 }
 
-/** False also when one of the files is gone by now. */
-async function compared(
+/**
+ * Compares with one ancestor after the other until nothing can be missing any more; an ancestor's
+ * file may lack something itself. A file that is gone by now is passed over.
+ */
+async function along(
   dataDir: string,
-  { name, ancestor }: Beginning,
-  work: (newer: FileHandle, older: FileHandle) => Promise<boolean>,
+  { name, ancestors }: Beginning,
+  compare: (newer: FileHandle, older: FileHandle, bytes: number) => Promise<boolean>,
 ): Promise<boolean> {
   const path = (each: string): string => join(dataDir, "pg_wal", each)
-  try {
-    await using newer = await open(path(name), "r+")
-    await using older = await open(path(ancestor), "r")
-    return await work(newer, older)
-  } catch (error) {
-    if (isMissing(error)) return false
-    throw error
-  }
+  const [nearest] = ancestors
+  let did = false
+  for (const { name: ancestor, bytes } of ancestors)
+    try {
+      await using newer = await open(path(name), "r+")
+      await using older = await open(path(ancestor), "r")
+      const differs = await compare(newer, older, bytes)
+      did ||= differs
+      if (!differs && nearest !== undefined && (await isFull(newer, nearest.bytes))) break
+    } catch (error) {
+      if (!isMissing(error)) throw error
+    }
+  return did
 }
 
 const pageBytes = 8_192
@@ -150,6 +175,19 @@ async function isShort(
   }
   return short
 }
+
+/** Each page has something, and so has the end; pages of WAL begin with a header. */
+async function isFull(file: FileHandle, bytes: number): Promise<boolean> {
+  for (let at = 0; at < bytes; at += chunkBytes) {
+    const chunk = await readAt(file, at, Math.min(chunkBytes, bytes - at))
+    for (let page = 0; page < chunk.length; page += pageBytes)
+      if (isZero(chunk.subarray(page, page + pageBytes))) return false
+  }
+  const last = Math.min(lastBytes, bytes)
+  return !isZero(await readAt(file, bytes - last, last))
+}
+/** What PostgreSQL aligns records to. */
+const lastBytes = 8
 
 const isZero = (page: Buffer): boolean => page.equals(zeros.subarray(0, page.length))
 

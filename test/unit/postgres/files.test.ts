@@ -201,12 +201,18 @@ test("divergentFiles() takes written segments from the fork on, and histories, b
   put("000000020000000100000000", 4096)
   writeFileSync(join(directory.path, "00000002.history"), "")
   writeFileSync(join(directory.path, "000000020000000000000008"), "")
-  expect(await divergentFiles(directory.path, lsn(BigInt(5 * segment + 17)), segment)).toEqual([
-    "000000010000000000000005",
+  const where = { wal: directory.path, segmentBytes: segment }
+  const since = lsn(BigInt(5 * segment + 17))
+  const newer = [
     "00000002.history",
     "000000020000000000000006.partial",
     "000000020000000100000000",
+  ] as const
+  expect(await divergentFiles(where, { since, without: new Set() })).toEqual([
+    "000000010000000000000005",
+    ...newer,
   ])
+  expect(await divergentFiles(where, { since, without: new Set([1]) })).toEqual([...newer])
   expect(segmentNumber("0000000200000001000000FF", 16 << 20)).toBe(511n)
   expect(segmentNumber("archive_status", 16 << 20)).toBeNull()
 })

@@ -54,9 +54,8 @@ test("completeBeginnings() writes in what an ancestor has before the fork, and n
   it.put(one, old)
   it.put(two, written(1, 0x5000))
   const before = it.names()
-  const found = [{ name: two, ancestor: one, bytes: forkAt }]
-  expect(await shortBeginnings(it.data, "end")).toEqual(found)
-  expect(await shortBeginnings(it.data, "whole")).toEqual(found)
+  expect(await shortBeginnings(it.data, "end")).toEqual([two])
+  expect(await shortBeginnings(it.data, "whole")).toEqual([two])
   expect(await completeBeginnings(it.data)).toEqual([two])
   expect(it.get(two)).toEqual(mixed(old, forkAt, Buffer.alloc(size)))
   expect(it.get(one)).toEqual(old)
@@ -101,14 +100,15 @@ for (const [why, older, newer] of left)
     expect(it.get(two)).toEqual(newer)
   })
 
-test("completeBeginnings() goes from timeline to timeline, and past one whose file is gone", async () => {
+test("completeBeginnings() goes on to older timelines where the nearest lacks something, or is gone", async () => {
   using it = wal({ ...parent, "00000003.history": [`1\t${fork}`, "2\t0/1D000"] })
   const old = written(1, size)
   const own = mixed(old, forkAt, written(2, 0xd000))
   it.put(one, old)
   it.put(two, written(1, 0x5000))
   it.put(three, written(1, 0x2000))
-  expect(await completeBeginnings(it.data)).toEqual([two, three])
+  expect(await completeBeginnings(it.data)).toEqual([three])
+  expect(it.get(two)).toEqual(written(1, 0x5000)) // nobody reads it any more
   const common = mixed(old, forkAt, Buffer.alloc(size))
   expect(it.get(three)).toEqual(common)
   it.put(two, own)
@@ -118,6 +118,25 @@ test("completeBeginnings() goes from timeline to timeline, and past one whose fi
   it.put(three, written(1, 0x2000))
   expect(await completeBeginnings(it.data)).toEqual([three])
   expect(it.get(three)).toEqual(common)
+})
+
+test("completeBeginnings() goes on also where both lack the same end", async () => {
+  using it = wal({ ...parent, "00000003.history": [`1\t${fork}`, `2\t${fork}`] })
+  const old = written(1, size)
+  it.put(one, old)
+  it.put(two, written(1, 0xc110))
+  it.put(three, written(1, 0xc110))
+  expect(await completeBeginnings(it.data)).toEqual([three])
+  expect(it.get(three)).toEqual(mixed(old, forkAt, Buffer.alloc(size)))
+})
+
+test("completeBeginnings() completes the last timeline of each branch", async () => {
+  using it = wal({ ...parent, "00000003.history": [`1\t${fork}`] })
+  const old = written(1, size)
+  it.put(one, old)
+  it.put(two, written(1, 0x5000))
+  it.put(three, written(1, 0x2000))
+  expect(await completeBeginnings(it.data)).toEqual([two, three])
 })
 
 test("completeBeginnings() takes nothing from other segments, nor for a timeline without a history", async () => {
