@@ -24,10 +24,9 @@ export interface Row {
 /**
  * What keeps data directories small, so that copies and rewinds are quick. PostgreSQL keeps each
  * timeline's file for a segment until that is old, and a rewind copies them all. Elsewhere hundreds
- * of changes of the primary see more WAL than here, so segments end soon.
+ * of changes of the primary see more WAL than here, so segments end soon (`run.ts`) and go.
  */
 const pgParameters = {
-  archive_timeout: "10s",
   checkpoint_timeout: "30s",
   shared_buffers: "16MB",
   max_wal_size: "128MB",

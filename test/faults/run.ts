@@ -143,8 +143,19 @@ async function rage(
       record(fault)
       say(`${row.name}: ${fault.name} (${fault.note})`)
       if (fault.whole === null || bootMillis() >= end) return
+      await endSegment(lab)
       await Bun.sleep(calmMs)
     }
+}
+
+/**
+ * What is left of a segment counts as lag until standbys have passed it, so this is never done
+ * right before a fault, nor left to `archive_timeout`. Where it fails the next one does it.
+ */
+async function endSegment(lab: Lab): Promise<void> {
+  const primary = await primaryOf(lab)
+  const done = lab.asSuperuser(primary, (sql) => sql.unsafe("select pg_switch_wal()").execute())
+  await done.catch(() => {})
 }
 
 async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Promise<Fault> {
