@@ -8,10 +8,10 @@ FORMATTED := cmd lib scripts test '!test/golden/**' '!**/*.md'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check types lint format-check tidy build test test-pg-matrix unit sim sim-record e2e faults conformance dev bench bench-failover bench-idle format clean
+.PHONY: help check types lint format-check tidy build image test test-pg-matrix unit sim sim-record e2e e2e-containers faults soak soak-connections conformance kube-apiserver conformance-kubernetes dev bench bench-failover bench-idle bench-proxy bench-stores format clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: types lint format-check tidy ## types, lint with floors, format, tidy
 
@@ -32,6 +32,9 @@ build: dist/stolon ## the one executable, dist/stolon
 dist/stolon: node_modules $(SOURCES)
 	bun scripts/build.ts
 
+image: build ## the container image stolon:VERSION with PostgreSQL, and stolon-etcd for compose; ENGINE=docker PG_MAJOR=15 IMAGE=stolon
+	@scripts/image/build.sh
+
 test: build ## every suite, as CI runs them; ends with `N passed, N failed`
 	bun scripts/test.ts
 
@@ -40,6 +43,12 @@ unit: node_modules ## unit tests only
 
 conformance: node_modules ## the store suite against sqlite and real etcd members
 	bun scripts/test.ts conformance
+
+kube-apiserver: ## builds and caches the Kubernetes API server that the conformance suite uses; minutes
+	scripts/getkube.sh
+
+conformance-kubernetes: node_modules ## the store suite against a real Kubernetes API server with RBAC, which it builds
+	bun scripts/test.ts conformance-kubernetes
 
 sim: node_modules ## the simulator: SEEDS=500 runs of it, or SEED=n to repeat one
 	bun scripts/sim.ts $(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),500))
@@ -53,20 +62,40 @@ test-pg-matrix: build ## the suites that differ by version on PostgreSQL 13, 15,
 e2e: build ## real PostgreSQL, real etcd, the real executable
 	bun scripts/test.ts e2e
 
+e2e-containers: build ## the image, as `generate compose` deploys it, on a Docker engine of its own; skipped where none can be started
+	bun scripts/test.ts e2e-containers
+
 faults: build ## faults on a real cluster, judged by a consistency checker: minutes; DURATION=15m per row, ROW=, NEMESIS=, SEED=
 	@scripts/install.sh postgresql etcd setpriv cc ip
 	bun test/faults/main.ts $(if $(DURATION),--duration $(DURATION)) $(if $(ROW),--row $(ROW)) \
 	  $(if $(NEMESIS),--nemesis '$(NEMESIS)') $(if $(SEED),--seed $(SEED))
 
+soak: build ## the proxy under storms of sessions, kills and failovers; DURATION=10m SESSIONS=32 SEED=
+	@scripts/install.sh postgresql
+	bun test/soak/main.ts
+
+soak-connections: build ## COUNT=1000000 clients that come and go through the proxy, and what they leave behind; LANES=ours-1,ours-2
+	@scripts/install.sh postgresql
+	bun test/soak/connections.ts
+
 dev: build ## a whole cluster to use and break; ARGS='--port 5433' (see stolon dev --help)
 	@scripts/install.sh postgresql
 	@dist/stolon dev $(ARGS)
 
-bench: build bench-failover bench-idle ## everything that is measured
+bench: build bench-failover bench-idle bench-proxy bench-stores ## everything that is measured
 
 bench-failover: build ## how long writes stop, beside Patroni + HAProxy; RUNS=10 ONLY= ROWS= MARKDOWN=docs/failover.md FROM= MORE=
 	@scripts/install.sh postgresql etcd patroni haproxy
 	bun test/bench/failover/main.ts
+
+bench-proxy: build ## what a proxy costs, beside HAProxy and PgBouncer; RUNS=5 SECONDS=10 LANES= ROWS= SHORT=1 MARKDOWN=docs/proxy.md FROM= MORE=
+	@scripts/install.sh postgresql haproxy pgbouncer
+	bun test/bench/proxy/main.ts
+
+bench-stores: build ## the same cluster on each store: write gaps, requests at rest, conformance; RUNS=5 ONLY= ROWS= MARKDOWN=docs/stores.md FROM=
+	@scripts/install.sh postgresql etcd
+	scripts/getconsul.sh
+	bun test/bench/stores/main.ts
 
 bench-idle: node_modules ## what a cluster costs at rest, with 3, 30 and 100 keepers; MARKDOWN=docs/performance.md CASES= SECONDS= SAMPLES=
 	@scripts/install.sh postgresql etcd

@@ -121,10 +121,13 @@ async function failed(program: string, go: boolean, message: string, exit = 1): 
 function storeTrouble(error: StoreError, choice: StoreChoice, go: boolean): string {
   if (go) {
     if (error.code === "invalid") return error.message
+    if (choice.backend === "kubernetes" && error.document === null)
+      return `cannot get cluster data: failed to get latest version of configmap: ${error.message}`
     // all that Go says of any store that does not answer, TLS trouble included
     const why = error.code === "unavailable" ? "context deadline exceeded" : error.message
     return `cannot get cluster data: ${why}`
   }
+  if (error.code === "invalid" && choice.backend === "kubernetes") return error.message
   if (error.code === "invalid")
     return `--store-endpoints: ${error.message.replace(/^cannot create kv store: /, "")}`
   const remedy =

@@ -5,6 +5,7 @@ import type { Millis } from "#base/brand.ts"
 import type { KeeperState, RoleName } from "#agent/keeper-state.ts"
 import { defaults } from "#model/spec.ts"
 import { toMillis } from "#base/duration.ts"
+import type { Page } from "#system/http.ts"
 import { type Metric, gauge, identifier } from "./metrics.ts"
 
 const roles: readonly RoleName[] = ["undefined", "master", "standby"]
@@ -91,3 +92,29 @@ export function loopIsStuck(
     ? [`the keeper's loop has not come round for ${Math.round((now - heard) / 1000)} s`]
     : []
 }
+
+/**
+ * Why an update or whoever drains nodes should not go on to the next keeper yet; empty: its
+ * PostgreSQL is as the cluster wants it, or the cluster wants none here. Ends nothing, ever: a copy
+ * may take hours.
+ */
+export function notReady(state: KeeperState | null, nowMs: number): readonly string[] {
+  const role = state?.targetRole ?? null
+  if (state === null || role === null) return ["the keeper has not read the cluster data yet"]
+  if (role === "undefined") return []
+  if (state.lastSync === null) return [`PostgreSQL is not yet the ${role} that it shall be`]
+  const age = nowMs - Date.parse(state.lastSync)
+  return age > unsettledAfter + 3 * state.sleepInterval
+    ? [`PostgreSQL has not been as the cluster wants it for ${Math.round(age / 1000)} s`]
+    : []
+}
+/** Configuration is written and loaded again in less. */
+const unsettledAfter = 5_000
+
+/** What the keeper shows beside metrics and `/healthz`. */
+export const keeperPages = (
+  look: () => KeeperState | null,
+  wallMs: () => number,
+): Readonly<Record<"/readyz", () => Page>> => ({
+  "/readyz": () => ({ kind: "check", reasons: notReady(look(), wallMs()) }),
+})

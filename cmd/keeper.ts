@@ -24,7 +24,7 @@ import {
 import { keeperCommand, type keeperFlags } from "#cli/keeper.ts"
 import type { Environment } from "#cli/parse.ts"
 import type { peerFlags } from "#cli/peer.ts"
-import { checkStore } from "#cli/store.ts"
+import { checkStore, inPod } from "#cli/store.ts"
 import type { Account } from "#keeper/settings.ts"
 import { type KeeperUID, keeperUID } from "#model/ids.ts"
 import type { Log } from "#port/log.ts"
@@ -39,14 +39,14 @@ import { fileTrouble } from "#system/errno.ts"
 import { privateDirectory, writeAtomic } from "#system/files.ts"
 import { type Lock, takeLock } from "#system/lock.ts"
 import type { ComponentLog } from "#system/log.ts"
-import { startReaper } from "#system/reaper.ts"
 import { isShutdown, onShutdown } from "#system/signals.ts"
 import { begin } from "./front.ts"
 import { counting } from "./metrics.ts"
 import { openEndpoint } from "./peers.ts"
 import { type Rehearsal, rehearse } from "./keeper-dry-run.ts"
-import { keeperMetrics, loopIsStuck } from "./keeper-metrics.ts"
+import { keeperMetrics, keeperPages, loopIsStuck } from "./keeper-metrics.ts"
 import { beginTrouble, metricsServed, refuse, serveMetrics, serviceLog, text } from "./service.ts"
+import { supervised } from "./supervised.ts"
 
 type KeeperValues = Values<typeof keeperFlags & typeof peerFlags>
 
@@ -84,7 +84,7 @@ export async function main(invocation: Invocation): Promise<number> {
     const badUid = checkUid(values.uid, dialect)
     if (badUid !== null) throw new Refusal(badUid)
     refuseRoot()
-    const parts = { values, store: stored.store, chosen, passwords, dialect }
+    const parts = { values, store: inPod(stored.store, invocation.env), chosen, passwords, dialect }
     if (values.dryRun) return await rehearse(rehearsal(log, parts), stack.use(onShutdown()).signal)
     return await serve(stack, log, parts)
   } catch (error) {
@@ -121,20 +121,19 @@ async function serve(
 ): Promise<number> {
   const { values } = parts
   const shutdown = stack.use(onShutdown())
-  // in a container nobody else collects orphans (D-77)
-  if (process.pid === 1) stack.use(startReaper())
   const events = counting(log)
   let state: KeeperState | null = null
   let heard = realClock.now().mono
   let endedAt = 0
-  shutdown.signal.addEventListener(
-    "abort",
-    () => (endedAt = Date.parse(realClock.now().wall) / 1000),
-  )
+  const wallMillis = (): number => Date.parse(realClock.now().wall)
+  shutdown.signal.addEventListener("abort", () => (endedAt = wallMillis() / 1000))
   const metrics = () => keeperMetrics(values.clusterName, state, endedAt, events.metric())
   const unhealthy = (): readonly string[] => loopIsStuck(state, heard, realClock.now().mono)
-  const listen = (): void => serveMetrics(stack, values.metricsListenAddress, metrics, unhealthy)
+  const pages = keeperPages(() => state, wallMillis)
+  const listen = (): void =>
+    serveMetrics(stack, values.metricsListenAddress, metrics, unhealthy, pages)
   if (!metricsServed(log, parts.dialect, listen)) return 0
+  supervised(stack, unhealthy)
   const uid = await identity(values)
   log.line("info", "keeper uid", { uid })
   const store = stack.use(await openStore(parts.store, shutdown.signal))
@@ -198,6 +197,7 @@ function rehearsal(log: Log, { values, store, chosen, passwords }: Parts): Rehea
       advertisePort,
       canBeMaster: values.canBeMaster,
       canBeSynchronousReplica: values.canBeSynchronousReplica,
+      zone: values.zone,
     },
   }
 }

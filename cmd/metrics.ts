@@ -2,16 +2,19 @@
  * Metrics as Prometheus reads them, and the count of events: what a component logs, it also counts.
  */
 import { type Event, type EventCode, events } from "#model/events.ts"
+import { type Histogram, bounds } from "#base/histogram.ts"
 import { sortedEntries } from "#base/order.ts"
 import type { Log } from "#port/log.ts"
 
 export interface Metric {
   readonly name: string
-  readonly type: "gauge" | "counter"
+  readonly type: "gauge" | "counter" | "histogram"
   readonly help: string
   readonly samples: readonly Sample[]
 }
 export interface Sample {
+  /** Of the metric's name; a histogram's samples have one. */
+  readonly suffix?: "_bucket" | "_sum" | "_count"
   readonly labels?: Readonly<Record<string, string>>
   readonly value: number
 }
@@ -28,6 +31,21 @@ export const counter = (name: string, help: string, value: number): Metric => ({
   type: "counter",
 })
 
+/** In seconds, each class with all below it. */
+export function histogram(name: string, help: string, { counts, sum }: Histogram): Metric {
+  let below = 0
+  const buckets = counts.map((count, i): Sample => {
+    const bound = bounds[i]
+    const le = bound === undefined ? "+Inf" : String(bound / 1000)
+    return { suffix: "_bucket", labels: { le }, value: (below += count) }
+  })
+  const rest: readonly Sample[] = [
+    { suffix: "_sum", value: sum / 1000 },
+    { suffix: "_count", value: below },
+  ]
+  return { name, type: "histogram", help, samples: [...buckets, ...rest] }
+}
+
 /** Go stolon's join key (reference 8.1). */
 export const identifier = (clusterName: string, component: string): Metric => ({
   name: "stolon_cluster_identifier",
@@ -43,7 +61,9 @@ export const renderMetrics = (metrics: readonly Metric[]): string =>
       [
         `# HELP ${name} ${escape(help)}`,
         `# TYPE ${name} ${type}`,
-        ...samples.map(({ labels, value }) => `${name}${renderLabels(labels)} ${value}`),
+        ...samples.map(
+          ({ suffix = "", labels, value }) => `${name}${suffix}${renderLabels(labels)} ${value}`,
+        ),
       ].join("\n"),
     )
     .map((text) => `${text}\n`)

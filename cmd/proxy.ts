@@ -5,24 +5,24 @@
  */
 import { millis } from "#base/brand.ts"
 import { runProxy } from "#agent/proxy.ts"
+import type { ProxyState } from "#agent/proxy-state.ts"
 import type { Dialect, Values } from "#cli/flag.ts"
 import type { Invocation } from "#cli/invocation.ts"
 import { proxyCommand, type proxyFlags } from "#cli/proxy.ts"
-import { checkStore } from "#cli/store.ts"
+import { checkStore, inPod } from "#cli/store.ts"
 import { proxyUID } from "#model/ids.ts"
-import type { RelayOptions, RelayStats } from "#port/relay.ts"
 import { peers } from "#peer/ask.ts"
-import { relay } from "#relay/relay.ts"
 import { openStore } from "#store/open.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
 import { isShutdown, onShutdown } from "#system/signals.ts"
 import { begin } from "./front.ts"
-import { type Metric, counter, counting, gauge, identifier } from "./metrics.ts"
+import { type Metric, counting, identifier } from "./metrics.ts"
+import { type Data, openData } from "./proxy-data.ts"
+import { readsRule } from "./proxy-reads.ts"
+import { type Shown, isStuck, pagesOf, proxyMetrics } from "./proxy-show.ts"
 import { beginTrouble, refuse, serveMetrics, serviceLog } from "./service.ts"
-
-/** A destination that answers neither yes nor no; a live one takes microseconds. */
-const dialTimeout = millis(5_000)
+import { supervised } from "./supervised.ts"
 
 export async function main(invocation: Invocation): Promise<number> {
   const begun = await begin(proxyCommand, invocation)
@@ -30,7 +30,7 @@ export async function main(invocation: Invocation): Promise<number> {
   const { values, changed } = begun
   const checked = checkStore(values, invocation.dialect)
   if (checked.kind === "refused") return refuse(invocation, checked.message)
-  const broken = keepaliveRule(values)
+  const broken = keepaliveRule(values) ?? readsRule(values)
   if (broken !== null) return refuse(invocation, broken)
 
   const log = serviceLog("proxy", values, changed, invocation)
@@ -41,21 +41,30 @@ export async function main(invocation: Invocation): Promise<number> {
   const shutdown = stack.use(onShutdown())
   try {
     const events = counting(log)
-    const data = stack.use(relay(relayOptions(values, invocation.dialect)))
+    const data = openData(stack, values, invocation.dialect)
+    const { relay, reads } = data
+    const show = showing(data, invocation.dialect)
     const metrics = (): readonly Metric[] => [
       identifier(values.clusterName, "proxy"),
-      ...relayMetrics(data.stats(), data.listening),
+      ...proxyMetrics(show.look()),
       events.metric(),
     ]
-    const unhealthy = (): readonly string[] =>
-      data.listening ? [] : ["not listening: no good check of the store for proxyTimeout"]
-    serveMetrics(stack, values.metricsListenAddress, metrics, unhealthy)
-    const store = stack.use(await openStore(checked.store, shutdown.signal))
+    const unhealthy = (): readonly string[] => isStuck(show.look())
+    serveMetrics(stack, values.metricsListenAddress, metrics, unhealthy, pagesOf(show.look))
+    supervised(stack, unhealthy)
+    const store = stack.use(await openStore(inPod(checked.store, invocation.env), shutdown.signal))
     // a question about a lease is signed by nobody
     const asking = peers({ password: "" })
+    const ports = { store, relay, peers: asking, clock: realClock, chance: realChance }
     await runProxy(
-      { store, relay: data, peers: asking, clock: realClock, chance: realChance, log: events },
-      { uid, stopListening: values.stopListening, listenAddress: address(values) },
+      { ...ports, log: events, ...(reads === null ? {} : { readers: reads.port }) },
+      {
+        ...{ uid, stopListening: values.stopListening, listenAddress: address(values) },
+        // Go's proxy dies of the signal
+        shutdownTimeout: invocation.dialect === "go" ? millis(0) : values.shutdownTimeout,
+        hurry: shutdown.hurry,
+        report: show.report,
+      },
       shutdown.signal,
     )
     return 0
@@ -63,6 +72,16 @@ export async function main(invocation: Invocation): Promise<number> {
     await log.flush(500)
     if (isShutdown(error)) return 0
     return await refuse(invocation, beginTrouble(invocation, "cluster checker", error))
+  }
+}
+
+/** What the pages look at. */
+function showing(data: Data, dialect: Dialect) {
+  let state: ProxyState | null = null
+  const since = realClock.now().mono
+  return {
+    report: (next: ProxyState): void => void (state = next),
+    look: (): Shown => ({ state, data, since, now: realClock.now().mono, holds: dialect !== "go" }),
   }
 }
 
@@ -79,44 +98,5 @@ function keepaliveRule(values: ProxyValues): string | null {
   return null
 }
 
-const relayOptions = (values: ProxyValues, dialect: Dialect): RelayOptions => ({
-  host: values.listenAddress,
-  port: Number(values.port),
-  dialTimeout,
-  keepalive: {
-    idle: values.tcpKeepaliveIdle,
-    count: values.tcpKeepaliveCount,
-    interval: values.tcpKeepaliveInterval,
-  },
-  // Under a Go name nobody waits and nobody is told why.
-  hold:
-    dialect === "go"
-      ? { timeout: millis(0), max: 0 }
-      : { timeout: values.holdTimeout, max: values.holdMax },
-})
-
 const address = ({ listenAddress, port }: ProxyValues): string =>
   listenAddress.includes(":") ? `[${listenAddress}]:${port}` : `${listenAddress}:${port}`
-
-const relayMetrics = (stats: RelayStats, listening: boolean): readonly Metric[] => [
-  gauge("stolon_proxy_listening", "1 while clients can connect", listening ? 1 : 0),
-  gauge("stolon_proxy_sessions", "Client sessions now open", stats.sessions),
-  gauge("stolon_proxy_held", "Clients now waiting for a primary", stats.held),
-  counter("stolon_proxy_sessions_total", "Client sessions accepted", stats.accepted),
-  counter(
-    "stolon_proxy_refused_total",
-    "Clients closed at once: no primary to lead them to",
-    stats.refused,
-  ),
-  counter(
-    "stolon_proxy_dial_errors_total",
-    "Connections to the primary that failed",
-    stats.dialErrors,
-  ),
-  counter("stolon_proxy_held_total", "Clients that had to wait for a primary", stats.heldTotal),
-  counter("stolon_proxy_hold_timeouts_total", "Clients that waited in vain", stats.holdTimeouts),
-  counter("stolon_proxy_drained_total", "Sessions ended while idle", stats.drained),
-  counter("stolon_proxy_cut_total", "Sessions ended by force", stats.cut),
-  counter("stolon_proxy_received_bytes_total", "Bytes from clients", stats.bytesIn),
-  counter("stolon_proxy_sent_bytes_total", "Bytes to clients", stats.bytesOut),
-]

@@ -9,7 +9,7 @@ import { type SentinelState, runSentinel } from "#agent/sentinel.ts"
 import type { Dialect } from "#cli/flag.ts"
 import type { Invocation } from "#cli/invocation.ts"
 import { sentinelCommand } from "#cli/sentinel.ts"
-import { checkStore } from "#cli/store.ts"
+import { checkStore, inPod } from "#cli/store.ts"
 import { broken, parseSpec } from "#ctl/spec.ts"
 import { goPanicExit } from "#model/go-error.ts"
 import { sentinelUID } from "#model/ids.ts"
@@ -24,6 +24,7 @@ import { begin, warn } from "./front.ts"
 import { addressTowards, openEndpoint } from "./peers.ts"
 import { type Metric, counting, gauge, identifier } from "./metrics.ts"
 import { beginTrouble, metricsServed, refuse, serveMetrics, serviceLog } from "./service.ts"
+import { supervised } from "./supervised.ts"
 
 export async function main(invocation: Invocation): Promise<number> {
   const begun = await begin(sentinelCommand, invocation)
@@ -55,7 +56,8 @@ export async function main(invocation: Invocation): Promise<number> {
     ]
     const listen = (): void => serveMetrics(stack, values.metricsListenAddress, metrics, () => [])
     if (!metricsServed(log, invocation.dialect, listen)) return 0
-    const store = stack.use(await openStore(checked.store, shutdown.signal))
+    supervised(stack, () => [])
+    const store = stack.use(await openStore(inPod(checked.store, invocation.env), shutdown.signal))
     const endpoint = stack.use(
       await openEndpoint({
         typed: values.peerListenAddress,

@@ -8,7 +8,7 @@ import { type LogLevel, logSettings } from "#cli/common.ts"
 import { fatalLine } from "#cli/cobra.ts"
 import { goPlace } from "#cli/go-places.ts"
 import { StoreError } from "#port/store.ts"
-import { serveHttp } from "#system/http.ts"
+import { type HttpOptions, serveHttp } from "#system/http.ts"
 import { type ComponentLog, openLog } from "#system/log.ts"
 import { wallTime, warn } from "./front.ts"
 import { type Metric, renderMetrics } from "./metrics.ts"
@@ -50,17 +50,18 @@ export function beginTrouble(invocation: Invocation, part: string, error: unknow
 }
 
 /**
- * Serves `/metrics` and `/healthz` while the stack lives; nothing without an address. Throws when
- * it cannot be listened on.
+ * Serves `/metrics`, `/healthz` and `pages` while the stack lives; nothing without an address.
+ * Throws when it cannot be listened on.
  */
 export function serveMetrics(
   stack: AsyncDisposableStack,
   address: string,
   metrics: () => readonly Metric[],
   unhealthy: () => readonly string[],
+  pages: HttpOptions["pages"] = {},
 ): void {
   if (address === "") return
-  stack.use(serveHttp({ address, metrics: () => renderMetrics(metrics()), unhealthy }))
+  stack.use(serveHttp({ address, metrics: () => renderMetrics(metrics()), unhealthy, pages }))
 }
 
 /**

@@ -3,8 +3,8 @@
  * command and nothing else: `stolon version` must not pay for etcd's client. Called by a Go name (a
  * symlink such as `stolonctl`) it speaks the go dialect.
  *
- * The hidden commands `launch`, `guardian` and `herald` are for our own use and get their arguments
- * raw.
+ * The hidden commands `launch`, `guardian`, `herald` and `proxy-worker` are for our own use and get
+ * their arguments raw.
  */
 import { lazily, run } from "#cli/citty.ts"
 import { type Invocation, goCommand } from "#cli/invocation.ts"
@@ -15,6 +15,7 @@ const commands = {
   proxy: lazily({ name: "proxy" }, () => import("./proxy.ts")),
   ctl: lazily({ name: "ctl" }, () => import("./ctl.ts")),
   dev: lazily({ name: "dev" }, () => import("./dev.ts")),
+  generate: lazily({ name: "generate" }, () => import("./generate.ts")),
   completion: lazily({ name: "completion" }, () => import("./completion.ts")),
   version: lazily({ name: "version" }, () => import("./version.ts")),
 } as const
@@ -31,6 +32,7 @@ export async function dispatch(called: string, argv: readonly string[]): Promise
   if (word === "launch") return (await import("./launch.ts")).main(rest)
   if (word === "guardian") return (await import("./guardian.ts")).main(rest)
   if (word === "herald") return (await import("./herald.ts")).main()
+  if (word === "proxy-worker") return (await import("./proxy-worker.ts")).main()
   if (isCommand(word))
     return run(commands[word], { argv: rest, dialect: "stolon", program: `stolon ${word}`, env })
   return other({ argv, dialect: "stolon", program: "stolon", env }, word)

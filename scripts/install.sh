@@ -13,6 +13,8 @@ for need in "$@"; do
     postgresql) postgresql || packages="$packages postgresql postgresql-client" ;;
     etcd) command -v etcd >/dev/null && command -v etcdctl >/dev/null || packages="$packages etcd-server etcd-client" ;;
     cc) command -v cc >/dev/null || packages="$packages gcc libc6-dev" ;;
+    docker) command -v docker >/dev/null || packages="$packages docker.io" ;;
+    dockerd) command -v dockerd >/dev/null || packages="$packages docker.io" ;;
     ip) command -v ip >/dev/null || packages="$packages iproute2" ;;
     setpriv) command -v setpriv >/dev/null || packages="$packages util-linux" ;;
     *) command -v "$need" >/dev/null || packages="$packages $need" ;;

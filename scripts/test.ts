@@ -27,6 +27,10 @@ interface Suite {
   readonly args: readonly string[]
   /** Bound for the whole suite. */
   readonly minutes: number
+  /** Fetches a server; where it cannot be had its tests are skipped and say so. */
+  readonly tries?: string
+  /** A program that runs the suite's words where the suite needs them run. */
+  readonly through?: readonly string[]
   /** Runs only when it is named: what it needs has to be fetched first. */
   readonly named?: {
     readonly before: readonly string[]
@@ -41,16 +45,38 @@ const reports = join(root, ".cache", "reports")
 
 const versions = ["13", "15", "17", "18"]
 
+const kubernetes = ["", "-ctl", "-election", "-faults", "-layout"].map(
+  (part) => `test/conformance/kubernetes${part}.test.ts`,
+)
+
 const suites: readonly Suite[] = [
   { name: "unit", args: ["--parallel=2", "test/unit"], minutes: 5 },
   { name: "fuzz", args: ["--timeout=120000", "test/fuzz", "test/protocol"], minutes: 4 },
-  { name: "conformance", args: ["test/conformance"], minutes: 6 },
+  {
+    name: "conformance",
+    args: ["--timeout=30000", "test/conformance"],
+    minutes: 10,
+    tries: "scripts/getconsul.sh",
+  },
   { name: "sim", args: ["--timeout=300000", "test/sim"], minutes: 10 },
   { name: "stories", args: ["test/stories"], minutes: 2 },
   { name: "mixed", args: ["test/peers", "test/mixed"], minutes: 4 },
   { name: "binary", args: ["--timeout=120000", "test/binary"], minutes: 4 },
   { name: "e2e", args: ["--timeout=120000", "test/e2e"], minutes: 12 },
   { name: "faults", args: ["--timeout=120000", "test/faults"], minutes: 8 },
+  {
+    name: "conformance-kubernetes",
+    args: ["--timeout=30000", ...kubernetes],
+    minutes: 10,
+    named: { before: ["scripts/getkube.sh"], env: {} },
+  },
+  {
+    name: "e2e-containers",
+    args: ["--timeout=300000", "test/containers"],
+    minutes: 20,
+    through: ["test/containers/main.ts"],
+    named: { before: [], env: {} },
+  },
   {
     name: "pg-matrix",
     args: ["--timeout=120000", "test/e2e/versions", "test/e2e/initmodes"],
@@ -79,8 +105,10 @@ async function run(suite: Suite): Promise<Count> {
   const { before = [], env = {} } = suite.named ?? {}
   if (before.length > 0 && Bun.spawnSync([...before], inherited).exitCode !== 0)
     return { passed: 0, failed: 1 }
+  if (suite.tries !== undefined) Bun.spawnSync([suite.tries], inherited)
   const words = ["test", ...suite.args, "--reporter=junit", `--reporter-outfile=${report}`]
-  const child = Bun.spawn([process.execPath, ...words], {
+  const through = suite.through === undefined ? [] : [process.execPath, ...suite.through]
+  const child = Bun.spawn([...through, process.execPath, ...words], {
     ...inherited,
     env: { ...process.env, ...env },
   })

@@ -20,7 +20,6 @@ import {
 import { type Event, event } from "#model/events.ts"
 import type { KeeperUID } from "#model/ids.ts"
 import type { LeaseAnswer, PromiseAnswer, PromiseQuestion } from "#port/peer.ts"
-import { StoreError } from "#port/store.ts"
 import { prolong } from "./keeper-lease.ts"
 import { publishNow } from "./keeper-publish.ts"
 import type { Keeper } from "./keeper-state.ts"
@@ -45,12 +44,6 @@ export async function promising(keeper: Keeper, signal: AbortSignal): Promise<vo
       forever(
         () => appealing(keeper, signal),
         () => keeper.promises.due.wait(clock, appealPause(keeper), signal),
-        log,
-        signal,
-      ),
-      forever(
-        () => acquainting(keeper, signal),
-        () => keeper.promises.strangers.wait(clock, contactsPause, signal),
         log,
         signal,
       ),
@@ -109,7 +102,7 @@ async function ask(
   const bounded = ports.clock.deadline(appealBound(width), AbortSignal.any([signal, over.signal]))
   const question = { cluster, epoch: lease.epoch, db: lease.db, asker: options.uid, width }
   const askOne = async (asked: KeeperUID): Promise<string> => {
-    const address = promises.contacts?.addresses.get(asked) ?? ""
+    const address = promises.newest?.data?.keepers.get(asked)?.status.peerAddress ?? ""
     if (address === "") return `${asked}: its address is not known`
     try {
       const one = await ports.peers.promise(address, { ...question, asked }, bounded)
@@ -134,26 +127,6 @@ function appealPause(keeper: Keeper): Millis {
   const { width } = appeal
   return millis(Math.min(Math.max(dueAt(keeper) - now, width / 20), width / 3))
 }
-
-/** Whom a primary would ask is looked up while the store still answers. */
-async function acquainting(keeper: Keeper, signal: AbortSignal): Promise<void> {
-  const { promises, ports } = keeper
-  if ((keeper.electable?.dbs.length ?? 0) === 0) return
-  const readAt = ports.clock.now().mono
-  try {
-    const { keepers } = await ports.store.infos(signal)
-    // an info that has expired in an outage is no reason to forget where its keeper was
-    const known = promises.contacts?.addresses ?? []
-    const present = [...keepers].map(([uid, { peerAddress }]) => [uid, peerAddress] as const)
-    const addresses = new Map([...known, ...present])
-    promises.contacts = { addresses, readAt }
-  } catch (error) {
-    // they stay where they were; the renewals say that the store is gone
-    if (signal.aborted || !(error instanceof StoreError)) throw error
-  }
-}
-/** Keepers that come back elsewhere are as rare as restarts; others ring. */
-const contactsPause = millis(3_000)
 
 // answering
 
@@ -245,7 +218,14 @@ function leaseAnswer(keeper: Keeper): LeaseAnswer {
     cluster: view.cluster.uid,
     keeper: options.uid,
     lease: runs ? { db: lease.db, epoch: lease.epoch, remaining: millis(remaining) } : null,
+    serves: served(keeper),
   }
+}
+
+function served({ local }: Keeper): LeaseAnswer["serves"] {
+  if (local === null || local.server.kind !== "up" || local.db === null) return null
+  const { systemID, inRecovery: recovering } = local.server
+  return { db: local.db.uid, systemID, recovering }
 }
 
 // keeping

@@ -11,7 +11,6 @@ import { type Memory, emptyMemory } from "#keeper/memory.ts"
 import type { Plan } from "#keeper/plan.ts"
 import type { Settings } from "#keeper/settings.ts"
 import type { ClusterData, Electable } from "#model/cluster.ts"
-import type { KeeperUID } from "#model/ids.ts"
 import type { Promised } from "#model/info.ts"
 import type { Local } from "#model/local.ts"
 import { defaults } from "#model/spec.ts"
@@ -83,8 +82,6 @@ export interface Promises {
   asked: Millis | null
   /** What was said last about asking, so that an outage of hours fills no log. */
   said: string
-  /** Where the others are reached, and when that was read. */
-  contacts: { readonly addresses: ReadonlyMap<KeeperUID, string>; readonly readAt: Millis } | null
   /** What the file said has been taken up. */
   recalled: boolean
   /** A question that is being answered; the next waits. */
@@ -95,8 +92,6 @@ export interface Promises {
   readonly made: Bell
   /** A lease was renewed: when to ask has changed. */
   readonly due: Bell
-  /** There are others to ask than before. */
-  readonly strangers: Bell
 }
 
 export interface Keeper {
@@ -177,13 +172,11 @@ const noPromises = (): Promises => ({
   renewed: null,
   asked: null,
   said: "",
-  contacts: null,
   recalled: false,
   answering: Promise.resolve(),
   probing: null,
   made: bell(),
   due: bell(),
-  strangers: bell(),
 })
 
 export function newKeeper(ports: KeeperPorts, options: KeeperOptions): Keeper {

@@ -34,10 +34,7 @@ export function noteView(keeper: Keeper, data: ClusterData | null, readAt: Milli
   const { promises, ports } = keeper
   if (promises.newest !== null && readAt < promises.newest.notedAt) return
   promises.newest = { data, notedAt: ports.clock.now().mono }
-  const before = keeper.electable
   keeper.electable = electableOf(data, asker(keeper))
-  // an outage may begin at any moment from now, and nobody could say then where they are
-  if (keeper.electable?.word !== before?.word) promises.strangers.ring()
 }
 
 /** After a renewal that succeeded and was begun at `start`. */

@@ -2,8 +2,11 @@
  * One read of the view as the proxy's brain wants it. Store trouble is a finding, not an exception:
  * the brain knows what each kind means.
  */
+import { millis } from "#base/brand.ts"
 import { type Store, StoreError } from "#port/store.ts"
 import type { View } from "#proxy/brain.ts"
+
+import type { Proxy } from "./proxy.ts"
 
 export async function look(store: Store, signal: AbortSignal): Promise<View> {
   try {
@@ -20,3 +23,23 @@ export async function look(store: Store, signal: AbortSignal): Promise<View> {
 
 export const message = (error: unknown): string =>
   error instanceof Error ? error.message : String(error)
+
+/** What hangs since before the store is back is given up in time for another try (P6). */
+export async function timely<T>(
+  proxy: Proxy,
+  signal: AbortSignal,
+  work: (bound: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController()
+  const { clock, memory, wake } = proxy
+  const end = AbortSignal.any([signal, over.signal])
+  const bound = clock.deadline(millis(patience * memory.timeout), end)
+  try {
+    return await work(bound)
+  } finally {
+    if (bound.aborted && !signal.aborted) wake.ring()
+    over.abort()
+  }
+}
+/** Of proxyTimeout. */
+const patience = 0.7

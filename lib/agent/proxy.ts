@@ -11,9 +11,9 @@
  * When it is over it rings, and the check that follows, on a view read after it, acknowledges.
  */
 import { type Millis, millis, never } from "#base/brand.ts"
+import type { ClusterData } from "#model/cluster.ts"
 import { type Event, event } from "#model/events.ts"
-import { type Generation, infoUID, proxyUID, type ProxyUID } from "#model/ids.ts"
-import { type ProxyInfo, capabilities } from "#model/info.ts"
+import { type Generation, proxyUID, type ProxyUID } from "#model/ids.ts"
 import type { Chance, Clock } from "#port/clock.ts"
 import type { Log } from "#port/log.ts"
 import type { Peers } from "#port/peer.ts"
@@ -21,28 +21,42 @@ import type { Relay } from "#port/relay.ts"
 import type { Store } from "#port/store.ts"
 import {
   type Act,
-  type Announcement,
   type Decision,
   type Memory,
   decide,
   done,
   expire,
   failed,
-  heardUntil,
   isStale,
-  lapsed,
   newMemory,
+  onlyBegins,
+  onlyEnds,
   validUntil,
 } from "#proxy/brain.ts"
 import type { Destination } from "#proxy/gate.ts"
+import type { Target } from "#proxy/target.ts"
 
 import { type Bell, aborted, bell, forever } from "./loop.ts"
-import { type Vouching, learnContact, seekWord, silent, watched } from "./proxy-word.ts"
-import { look, message } from "./proxy-look.ts"
+import {
+  type Reads,
+  type ReadsPort,
+  beatInterval,
+  confineReads,
+  newReads,
+  readBeat,
+} from "./proxy-reads.ts"
+import { type Vouching, allow, readsOf, seekWord, silent, watched } from "./proxy-word.ts"
+import { look, message, timely } from "./proxy-look.ts"
+import { publish, withdraw } from "./proxy-publish.ts"
+import { retire } from "./proxy-retire.ts"
+import { type ProxyState, stateOf } from "./proxy-state.ts"
+import { askAgain, verify } from "./proxy-verify.ts"
 
 export interface ProxyPorts {
   readonly store: Store
   readonly relay: Relay
+  /** Absent: reads have no listener of their own. */
+  readonly readers?: ReadsPort
   readonly peers: Pick<Peers, "lease">
   readonly clock: Clock
   readonly chance: Chance
@@ -56,50 +70,52 @@ export interface ProxyOptions {
   readonly stopListening: boolean
   /** host:port as clients may use it, published for `status`. */
   readonly listenAddress: string
+  /** How long sessions may take to come to their end when it is asked to end itself; 0: none. */
+  readonly shutdownTimeout?: Millis
+  /** Whoever asked it to end has lost patience. */
+  readonly hurry?: AbortSignal
+  /** Is told how it stands after each check and each cut. */
+  readonly report?: (state: ProxyState) => void
 }
-
-/**
- * This proxy forwards on no view older than the timeout that it publishes, counted from the start
- * of the read, and publishes a generation only after its cut: a leader may count its silence from
- * that timeout.
- */
-export const proxyCapabilities: readonly string[] = [
-  capabilities.boundedView,
-  capabilities.switchover,
-]
 
 /** Timers stand still while a machine is suspended: the watcher looks at least this often. */
 const watcherPause = millis(500)
 /** Before a store that failed is asked again. */
 const retryPause = 500
-const withdrawTimeout = millis(5_000)
 
 /**
- * Runs until `signal` aborts; returns when every session is cut, the listener closed and the own
- * info withdrawn.
+ * Runs until `asked` aborts, lets sessions come to their end, and returns when the rest is cut,
+ * the listener closed and the own info withdrawn.
  */
 export async function runProxy(
   ports: ProxyPorts,
   options: ProxyOptions,
-  signal: AbortSignal,
+  asked: AbortSignal,
 ): Promise<void> {
   const { store, clock, log } = ports
+  const over = new AbortController()
+  const { signal } = over
   const proxy: Proxy = {
     ...ports,
     options,
     signal,
+    retiring: false,
     self: options.uid ?? proxyUID(ports.chance.uid()),
     memory: newMemory(clock.now()),
     destination: null,
     drain: null,
     told: null,
+    refused: null,
+    seen: null,
     wake: bell(),
     heardUntil: null,
     vouching: silent(),
     checking: new AbortController(),
     expiring: false,
+    reads: ports.readers === undefined ? null : newReads(ports.readers),
   }
-  const { wake } = proxy
+  allow(proxy, proxy.memory)
+  const { reads, wake } = proxy
   /** A store that failed may be back any moment, and whoever leads counts our silence (P6). */
   const interval = (): Millis => {
     const { checkInterval, trouble } = proxy.memory
@@ -121,10 +137,18 @@ export async function runProxy(
     forever(watchdog, () => clock.sleep(untilTimeout(proxy), signal), log, signal),
     forever(watch, () => clock.sleep(interval(), signal), log, signal),
   ]
-  await aborted(signal)
+  if (reads !== null) {
+    const pause = (): Promise<void> => reads.wake.wait(clock, beatInterval(reads), signal)
+    loops.push(forever(() => readBeat(proxy, reads), pause, log, signal))
+  }
+  await aborted(asked)
+  await retire(proxy, (bound) => startDrain(proxy, bound, false))
+  over.abort(asked.reason)
   await close(proxy) // at once; a check that still hangs finds the signal aborted and opens nothing
+  await confineReads(proxy, null)
   await ports.relay.unlisten()
-  await Promise.all([...loops, proxy.drain?.ended, proxy.vouching.asking, proxy.vouching.reading])
+  await reads?.relay.unlisten()
+  await Promise.all([...loops, proxy.drain?.ended, proxy.vouching.asking])
   await withdraw(proxy)
 }
 
@@ -132,6 +156,8 @@ export async function runProxy(
 export interface Proxy extends ProxyPorts {
   readonly options: ProxyOptions
   readonly signal: AbortSignal
+  /** It opens nothing any more. Written by `proxy-retire.ts`. */
+  retiring: boolean
   readonly self: ProxyUID
   memory: Memory
   /** Where the data plane leads, also while that is drained; null is closed. */
@@ -140,6 +166,10 @@ export interface Proxy extends ProxyPorts {
   drain: Drain | null
   /** The generation last published. */
   told: Generation | null
+  /** Why clients are not led where the view leads, as last said. */
+  refused: string | null
+  /** The last view that could be used. */
+  seen: ClusterData | null
   readonly wake: Bell
   /** How long the last answered publish is sure to count; null before the first one. */
   heardUntil: Millis | null
@@ -148,10 +178,14 @@ export interface Proxy extends ProxyPorts {
   /** The check under way; the watcher aborts it: nothing of it takes effect after its cut. */
   checking: AbortController
   expiring: boolean
+  /** Null: reads have no listener of their own. Written by `proxy-reads.ts`. */
+  readonly reads: Reads | null
 }
 
 /** A drain, from its beginning until it is done or overtaken. */
 interface Drain {
+  /** The store asks for it, and is told when it is done; otherwise the end of this process does. */
+  readonly held: boolean
   /** False as soon as it is done, or something else was told to the data plane. */
   underWay: boolean
   /** Resolves when the data plane is done with it, one way or the other. */
@@ -159,10 +193,12 @@ interface Drain {
 }
 
 /** What became of an act, and so of the check. `failed` counts like an unreadable store. */
-type Outcome =
+export type Outcome =
   | { readonly kind: "done" }
   | { readonly kind: "failed"; readonly why: string }
   | { readonly kind: "stale"; readonly why: string }
+  /** Somebody else is where the view leads; asked again soon. */
+  | { readonly kind: "refused"; readonly why: string; readonly wanted: Target | null }
   /** The publish was answered after this proxy may have been given up: look again, at once. */
   | { readonly kind: "lapsed" }
 
@@ -180,8 +216,9 @@ function overtake({ drain }: Proxy): void {
   if (drain !== null) drain.underWay = false
 }
 
-function startDrain(proxy: Proxy, bound: Millis): void {
-  const drain: Drain = { underWay: true, ended: Promise.resolve() }
+function startDrain(proxy: Proxy, bound: Millis, held: boolean): void {
+  overtake(proxy)
+  const drain: Drain = { held, underWay: true, ended: Promise.resolve() }
   proxy.drain = drain
   drain.ended = finishDrain(proxy, drain, bound).catch((error: unknown) => {
     drain.underWay = false // the next check finds the destination still there and drains again
@@ -194,7 +231,7 @@ async function finishDrain(proxy: Proxy, drain: Drain, bound: Millis): Promise<v
   if (applied === "overtaken" || !drain.underWay) return
   drain.underWay = false
   proxy.destination = null
-  say(proxy, [event("proxy.drained")])
+  if (drain.held) say(proxy, [event("proxy.drained")])
   proxy.wake.ring()
 }
 
@@ -206,6 +243,7 @@ async function check(proxy: Proxy): Promise<void> {
   // After a suspension, between two acts or inside one, the watcher's timer still sleeps, but its
   // time may have come: a destination that was opened too late is cut here.
   await watchTimeout(proxy)
+  proxy.options.report?.(stateOf(proxy))
 }
 
 async function tryOnce(proxy: Proxy): Promise<"again" | "enough"> {
@@ -215,9 +253,10 @@ async function tryOnce(proxy: Proxy): Promise<"again" | "enough"> {
   const view = await timely(proxy, signal, (bound) => look(proxy.store, bound))
   if (signal.aborted) return "enough"
   const { self, destination, told } = proxy
-  const draining = proxy.drain?.underWay === true
+  const draining = proxy.drain?.underWay === true && proxy.drain.held
   const { listening } = proxy.relay
-  const snapshot = { self, view, readAt, destination, draining, told, listening }
+  const reads = readsOf(proxy)
+  const snapshot = { self, view, readAt, destination, draining, told, listening, reads }
   const decision = decide(snapshot, proxy.memory, proxy.clock.now())
   const outcome = await carryOut(proxy, decision, readAt, signal)
   // The watcher or the end of the process has spoken meanwhile: this check never was.
@@ -225,8 +264,10 @@ async function tryOnce(proxy: Proxy): Promise<"again" | "enough"> {
   switch (outcome.kind) {
     case "done":
       proxy.memory = decision.memory
+      proxy.refused = null
+      allow(proxy, proxy.memory)
       say(proxy, decision.events)
-      if (view.kind === "found") learnContact(proxy)
+      if (view.kind === "found") proxy.seen = view.data
       else seekWord(proxy)
       break
     case "failed": {
@@ -238,6 +279,16 @@ async function tryOnce(proxy: Proxy): Promise<"again" | "enough"> {
     }
     case "stale":
       say(proxy, [event("proxy.stale", { error: outcome.why })])
+      break
+    case "refused":
+      proxy.memory = decision.memory
+      allow(proxy, proxy.memory)
+      if (view.kind === "found") proxy.seen = view.data
+      say(proxy, decision.events)
+      if (proxy.refused !== outcome.why)
+        say(proxy, [event("proxy.refused", { error: outcome.why })])
+      proxy.refused = outcome.why
+      void askAgain(proxy, outcome.wanted)
       break
     case "lapsed":
       return "again"
@@ -253,12 +304,25 @@ async function carryOut(
   readAt: Millis,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  for (const act of decision.output.acts) {
+  const { acts } = decision.output
+  const opens = acts.find((act) => act.kind === "forward")
+  // asked while the info is being published, which takes as long
+  const doubts = verify(proxy, opens?.wanted ?? null, signal)
+  for (const act of acts) {
     if (signal.aborted) return { kind: "failed", why: "aborted" }
+    if (proxy.retiring && onlyBegins(act)) continue
     // Looked at again before each act, under both timeouts when one replaces the other (D-14).
     const now = proxy.clock.now()
     const old = isStale(readAt, proxy.memory, now) || isStale(readAt, decision.memory, now)
-    if (old && act.kind !== "cut") return { kind: "stale", why: `too old to ${act.kind}` }
+    if (old && !onlyEnds(act)) return { kind: "stale", why: `too old to ${act.kind}` }
+    if (act.kind === "forward") {
+      const why = await doubts
+      if (signal.aborted) return { kind: "failed", why: "aborted" }
+      if (proxy.retiring) continue
+      const { to, wanted } = act
+      if (why !== null) return { kind: "refused", why: `${to.host}:${to.port}: ${why}`, wanted }
+      allow(proxy, decision.memory) // so that it does not matter how long the answer took
+    }
     const outcome = await perform(proxy, act, signal)
     if (outcome.kind !== "done") return outcome
     say(proxy, done(act))
@@ -273,7 +337,7 @@ async function perform(proxy: Proxy, act: Act, signal: AbortSignal): Promise<Out
       await close(proxy)
       break
     case "drain":
-      startDrain(proxy, act.bound)
+      startDrain(proxy, act.bound, true)
       break
     case "forward":
       overtake(proxy)
@@ -283,10 +347,14 @@ async function perform(proxy: Proxy, act: Act, signal: AbortSignal): Promise<Out
     case "listen":
       await relay.listen()
       // The watcher or the end of the process may have wanted it closed meanwhile.
-      if (proxy.signal.aborted || (signal.aborted && options.stopListening)) await relay.unlisten()
+      if (proxy.retiring || (signal.aborted && options.stopListening)) await relay.unlisten()
       break
     case "unlisten":
       await relay.unlisten()
+      await proxy.reads?.relay.unlisten()
+      break
+    case "confine":
+      await confineReads(proxy, act.view)
       break
     case "publish":
       return publish(proxy, act, signal)
@@ -294,28 +362,6 @@ async function perform(proxy: Proxy, act: Act, signal: AbortSignal): Promise<Out
       return never(act)
   }
   return { kind: "done" }
-}
-
-type Publish = Extract<Act, { readonly kind: "publish" }>
-
-async function publish(proxy: Proxy, act: Publish, signal: AbortSignal): Promise<Outcome> {
-  const startedAt = proxy.clock.now().mono
-  try {
-    const info = proxyInfo(proxy, act.info)
-    await timely(proxy, signal, (bound) =>
-      proxy.store.publish({ kind: "proxy", info }, act.info.ttl, bound),
-    )
-  } catch (error) {
-    if (signal.aborted) return { kind: "failed", why: "aborted" }
-    const why = `the proxy info could not be published: ${message(error)}`
-    if (act.required) return { kind: "failed", why }
-    say(proxy, [event("store.failed", { error: why })])
-    return { kind: "done" }
-  }
-  proxy.told = act.info.generation
-  const late = lapsed(proxy.heardUntil, proxy.clock.now())
-  proxy.heardUntil = heardUntil(act.info, startedAt)
-  return late && act.required ? { kind: "lapsed" } : { kind: "done" }
 }
 
 /** The timeout watcher (7.2): waits for no check and outlives each of them. */
@@ -334,59 +380,10 @@ async function watchTimeout(proxy: Proxy): Promise<void> {
   } finally {
     proxy.expiring = false
   }
+  options.report?.(stateOf(proxy))
 }
 
 function untilTimeout(proxy: Proxy): Millis {
   const left = validUntil(watched(proxy), proxy.memory) - proxy.clock.now().mono
   return left <= 0 ? watcherPause : millis(Math.min(left, watcherPause))
-}
-
-/**
- * One read of the view. Store trouble is a finding, not an exception: the brain knows what each
- * kind means.
- */
-/** What hangs since before the store is back is given up in time for another try (P6). */
-async function timely<T>(
-  proxy: Proxy,
-  signal: AbortSignal,
-  work: (bound: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const over = new AbortController()
-  const { clock, memory, wake } = proxy
-  const end = AbortSignal.any([signal, over.signal])
-  const bound = clock.deadline(millis(patience * memory.timeout), end)
-  try {
-    return await work(bound)
-  } finally {
-    if (bound.aborted && !signal.aborted) wake.ring()
-    over.abort()
-  }
-}
-/** Of proxyTimeout. */
-const patience = 0.7
-
-const proxyInfo = ({ chance, options, self }: Proxy, announced: Announcement): ProxyInfo => ({
-  infoUID: infoUID(chance.uid()),
-  UID: self,
-  Generation: announced.generation,
-  // Nanoseconds in Go's documents; no longer than a number holds exactly.
-  ProxyTimeout: Math.min(Math.round(announced.timeout * 1e6), Number.MAX_SAFE_INTEGER),
-  capabilities: proxyCapabilities,
-  listenAddress: options.listenAddress,
-})
-
-/**
- * Leaves the active set at once instead of after the info's time to live; when that fails, the
- * time to live does it.
- */
-async function withdraw({ store, clock, log, self }: Proxy): Promise<void> {
-  const over = new AbortController()
-  try {
-    await store.withdraw({ kind: "proxy", uid: self }, clock.deadline(withdrawTimeout, over.signal))
-  } catch (error) {
-    const why = `the proxy info could not be withdrawn: ${message(error)}`
-    log.event(event("store.failed", { error: why }))
-  } finally {
-    over.abort()
-  }
 }

@@ -28,6 +28,7 @@ import type { PeerEndpoint, Peers } from "#port/peer.ts"
 import type { Leadership, Reading, Store, Version } from "#port/store.ts"
 import { type Decision, decide } from "#sentinel/decide.ts"
 import { type Memory, emptyMemory, interrupt, watch } from "#sentinel/memory.ts"
+import { rolesOf } from "#sentinel/roles.ts"
 import { type Bell, aborted, bell, forever } from "./loop.ts"
 import { noEndpoint, noPeers } from "./no-peers.ts"
 import { type Eyes, eyes } from "./sentinel-doors.ts"
@@ -66,6 +67,7 @@ const gatherPause = (published: number): Millis => millis(Math.max(20, published
 const followPause = millis(200)
 const electionPause = millis(1_000)
 const nudgeBound = millis(500)
+const announceBound = millis(1_000)
 /** A sleepInterval of nothing is allowed; a read and a decision take their time all the same. */
 const ageFloor = 500
 const infoTtl = (sleepInterval: Millis): Millis => millis(Math.max(20_000, 2 * sleepInterval))
@@ -219,6 +221,24 @@ function publisher(
   }
 }
 
+/** Labels for clients where the platform has them; no failover waits for them long. */
+async function announce(
+  { store, clock, log }: Required<SentinelPorts>,
+  view: ClusterData,
+  held: Leadership,
+  patience: Millis,
+  signal: AbortSignal,
+): Promise<void> {
+  if (store.announce === undefined) return
+  try {
+    await store.announce(rolesOf(view), held, clock.deadline(patience, signal))
+  } catch (error) {
+    signal.throwIfAborted()
+    const why = error instanceof Error ? error.message : String(error)
+    log.event(event("store.failed", { error: `labels that name the primary: ${why}` }))
+  }
+}
+
 function checker(
   ports: Required<SentinelPorts>,
   options: SentinelOptions,
@@ -274,6 +294,9 @@ function checker(
     const { output } = decision
     if (output.kind === "broken") return refuse(output.rules.join("; "))
     broken = ""
+    // before the gate opens; what this took counts as the snapshot's age
+    const view = output.kind === "write" ? output.data : data
+    await announce(ports, view, held, millis(Math.min(announceBound, ageMax / 2)), signal)
     if (output.kind === "write") {
       if (clock.now().mono - started > ageMax || held.signal.aborted)
         return log.event(event("write.late", { age: clock.now().mono - started }))

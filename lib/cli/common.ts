@@ -23,6 +23,12 @@ export const portRule = (text: string): string | null =>
     ? null
     : "expected a port number from 1 to 65535"
 
+/** A place that machines share, such as a data centre. */
+export const zoneRule = (text: string): string | null =>
+  /^[\w.:-]{0,63}$/.test(text)
+    ? null
+    : "expected at most 63 letters, digits, dots, colons, hyphens and underscores"
+
 export const storeFlags = table({
   "cluster-name": {
     type: "string",
@@ -39,7 +45,7 @@ export const storeFlags = table({
     env: "common",
     group: cluster,
     placeholder: "KIND",
-    doc: "store backend: etcdv3, or sqlite for a cluster on one machine",
+    doc: "store backend: etcdv3, consul, kubernetes, sqlite for a cluster on one machine, or etcdv2 for one to move away from",
   },
   "store-endpoints": {
     type: "list",

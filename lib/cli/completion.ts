@@ -8,6 +8,7 @@
 import { ctlTree } from "./ctl-tree.ts"
 import { devCommand } from "./dev.ts"
 import { type Command, type Row, command, rowsIn } from "./flag.ts"
+import { generateTree } from "./generate.ts"
 import { keeperCommand } from "./keeper.ts"
 import { proxyCommand } from "./proxy.ts"
 import { sentinelCommand } from "./sentinel.ts"
@@ -48,7 +49,9 @@ const leaf = (it: Command): Node => ({ command: it, children: [] })
 const topLevel: readonly Node[] = [
   ...[keeperCommand, sentinelCommand, proxyCommand].map(leaf),
   ctlTree,
-  ...[devCommand, versionCommand, completionCommand].map(leaf),
+  leaf(devCommand),
+  generateTree,
+  ...[versionCommand, completionCommand].map(leaf),
 ]
 
 const entry = ({ command: { name, summary } }: Node): Place["children"][number] => ({

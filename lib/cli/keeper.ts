@@ -2,7 +2,7 @@
  * The keeper's flags (reference 1.4). Names, types and defaults are Go stolon's; rules on texts are
  * ours and hold in the stolon dialect only. What is checked across flags is `keeper-checks.ts`.
  */
-import { debugFlag, portRule, serviceFlags, storeFlags } from "./common.ts"
+import { debugFlag, portRule, serviceFlags, storeFlags, zoneRule } from "./common.ts"
 import { command, table } from "./flag.ts"
 import { peerFlags } from "./peer.ts"
 
@@ -47,6 +47,14 @@ export const keeperFlags = table({
     default: true,
     group: keeper,
     doc: "whether this keeper's PostgreSQL may be chosen as synchronous standby",
+  },
+  zone: {
+    type: "string",
+    only: "stolon",
+    group: keeper,
+    placeholder: "NAME",
+    rule: zoneRule,
+    doc: "where this machine is; proxies of the same zone prefer it for reads",
   },
   "dry-run": {
     type: "bool",

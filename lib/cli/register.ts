@@ -9,7 +9,7 @@ import { type Dialect, type Values, command, table } from "./flag.ts"
 
 const consul = "Consul"
 const tags = "What is registered"
-const levels: readonly string[] = ["debug", "info", "warn", "error"]
+const levels = ["debug", "info", "warn", "error"] as const
 
 export const registerFlags = table({
   "register-backend": {
@@ -121,7 +121,7 @@ export const registerCommand = command({
       group: "Logging",
       placeholder: "LEVEL",
       rule: (text: string) =>
-        levels.includes(text) ? null : "expected debug, info, warn or error",
+        levels.some((level) => level === text) ? null : "expected debug, info, warn or error",
       doc: "least severe level to log: debug, info, warn or error",
     },
   },
@@ -153,6 +153,7 @@ export interface RegisterChoice {
   readonly masterTags: readonly string[]
   readonly standbyTags: readonly string[]
   readonly pause: Millis
+  readonly level: (typeof levels)[number]
 }
 export type RegisterCheck =
   | { readonly kind: "ok"; readonly choice: RegisterChoice }
@@ -164,7 +165,8 @@ export function checkRegister(
   dialect: Dialect,
 ): RegisterCheck {
   const refused = (message: string): RegisterCheck => ({ kind: "refused", message })
-  if (!levels.includes(values.logLevel)) return refused(`invalid log level: ${values.logLevel}`)
+  const level = levels.find((name) => name === values.logLevel)
+  if (level === undefined) return refused(`invalid log level: ${values.logLevel}`)
   if (values.registerBackend !== "consul")
     return refused(`unknown register backend: ${goQuote(values.registerBackend)}`)
   const typed = values.registerEndpoints || registerFlags["register-endpoints"].default
@@ -187,6 +189,7 @@ export function checkRegister(
       masterTags: values.tagMasterAs.split(","),
       standbyTags: values.tagSlaveAs.split(","),
       pause: millis(values.sleepInterval * 1000),
+      level,
     },
   }
 }

@@ -8,6 +8,7 @@ import { ctlTree } from "./ctl-tree.ts"
 import { ctlCommand } from "./ctl.ts"
 import { devCommand } from "./dev.ts"
 import { type Command, command } from "./flag.ts"
+import { generateCommand } from "./generate.ts"
 import type { Entry } from "./help.ts"
 import { keeperCommand } from "./keeper.ts"
 import { proxyCommand } from "./proxy.ts"
@@ -35,6 +36,7 @@ const described: readonly Command[] = [
   proxyCommand,
   ctlCommand,
   devCommand,
+  generateCommand,
   completionCommand,
   versionCommand,
 ]

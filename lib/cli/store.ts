@@ -9,10 +9,10 @@ import type { storeFlags } from "./common.ts"
 import type { Dialect, Values } from "./flag.ts"
 
 /** The store backends of this version. */
-export const backends = ["etcdv3", "sqlite"] as const
+export const backends = ["consul", "etcdv2", "etcdv3", "kubernetes", "sqlite"] as const
 export type Backend = (typeof backends)[number]
-/** Backends of Go stolon that this version lacks. */
-const missing: readonly string[] = ["consul", "kubernetes", "etcd", "etcdv2"]
+/** Go's other name of one. */
+const alias = { name: "etcd", of: "etcdv2" } as const
 
 /** Which cluster in which store; the same fields as the port's `StoreSettings`. */
 export interface StoreChoice {
@@ -29,11 +29,22 @@ export interface StoreChoice {
   }
   readonly user: string
   readonly password: string
+  readonly kubernetes?: {
+    readonly kubeconfig: string
+    readonly context: string
+    readonly namespace: string
+    readonly podName: string | null
+  }
 }
 export type StoreCheck =
   | { readonly kind: "store"; readonly store: StoreChoice }
   | { readonly kind: "refused"; readonly message: string }
 
+const backendOf = (typed: string): Backend | null =>
+  typed === alias.name ? alias.of : (backends.find((name) => name === typed) ?? null)
+
+const listed = (word: string): string =>
+  `${backends.slice(0, -1).join(", ")} ${word} ${backends.at(-1)}`
 const refused = (message: string): StoreCheck => ({ kind: "refused", message })
 
 /** Checks the common flags. */
@@ -42,11 +53,8 @@ export function checkStore(values: Values<typeof storeFlags>, dialect: Dialect):
   if (broken !== null) return refused(broken)
   if (dialect === "go" && values.storeBackend === "consul" && values.storeEndpoints.length > 1)
     return refused("cannot create kv store: consul does not support multiple endpoints")
-  const backend = backends.find((name) => name === values.storeBackend)
-  if (backend === undefined)
-    return refused(
-      `store backend "${values.storeBackend}" is not in this version; it has ${backends.join(" and ")}`,
-    )
+  const backend = backendOf(values.storeBackend)
+  if (backend === null) throw new Error(`${values.storeBackend} passed the rules`)
   return {
     kind: "store",
     store: {
@@ -63,9 +71,35 @@ export function checkStore(values: Values<typeof storeFlags>, dialect: Dialect):
       },
       user: values.storeUser,
       password: values.storePassword,
+      ...(backend === "kubernetes" && {
+        kubernetes: { ...kubernetesFlags(values), podName: null },
+      }),
     },
   }
 }
+
+/** The flags that only `ctl` has; others are told by their environment. */
+function kubernetesFlags(values: object) {
+  const said = new Map<string, unknown>(Object.entries(values))
+  const text = (name: string): string => {
+    const value = said.get(name)
+    return typeof value === "string" ? value : ""
+  }
+  return {
+    kubeconfig: text("kubeconfig"),
+    context: text("kubeContext"),
+    namespace: text("kubeNamespace"),
+  }
+}
+
+/** For a component, which publishes in its own pod; an empty name is refused as the store opens. */
+export const inPod = (
+  store: StoreChoice,
+  env: Readonly<Record<string, string | undefined>>,
+): StoreChoice =>
+  store.kubernetes === undefined
+    ? store
+    : { ...store, kubernetes: { ...store.kubernetes, podName: env["POD_NAME"] ?? "" } }
 
 function goRule(values: Values<typeof storeFlags>): string | null {
   const { clusterName, storeBackend, kubeResourceKind } = values
@@ -76,19 +110,19 @@ function goRule(values: Values<typeof storeFlags>): string | null {
     if (kubeResourceKind !== "configmap")
       return `wrong kubernetes resource kind: "${kubeResourceKind}"`
   }
-  return [...backends, ...missing].includes(storeBackend)
-    ? null
-    : `Unknown store backend: "${storeBackend}"`
+  return backendOf(storeBackend) === null ? `Unknown store backend: "${storeBackend}"` : null
 }
 
 function ourRule(values: Values<typeof storeFlags>): string | null {
-  const { clusterName, storeBackend } = values
+  const { clusterName, storeBackend, kubeResourceKind } = values
   if (clusterName === "")
     return "--cluster-name is required (or STOLON_CLUSTER_NAME): the name of the cluster"
   if (storeBackend === "")
-    return `--store-backend is required (or STOLON_STORE_BACKEND): ${backends.join(" or ")}`
-  if ([...backends, ...missing].includes(storeBackend)) return null
+    return `--store-backend is required (or STOLON_STORE_BACKEND): ${listed("or")}`
+  if (storeBackend === "kubernetes" && !["", "configmap"].includes(kubeResourceKind))
+    return `--kube-resource-kind "${kubeResourceKind}": expected configmap, the only kind there is`
+  if (backendOf(storeBackend) !== null) return null
   const near = nearest(storeBackend, backends)
   const advice = near === null ? "" : `; did you mean ${near}?`
-  return `--store-backend "${storeBackend}": expected ${backends.join(" or ")}${advice}`
+  return `--store-backend "${storeBackend}": expected ${listed("or")}${advice}`
 }

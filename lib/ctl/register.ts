@@ -3,13 +3,13 @@
  * the requests that make them agree (reference 1.7). Asking Consul is somebody else's.
  *
  * Better than Go's (D-86): only services of the agent that is asked are compared, since only those
- * can be removed there; a database that has not reported its port is left out alone; the primary is
- * the one that clients are led to, never one that is still to be promoted, and a deposed primary is
- * nobody's standby.
+ * can be removed there; a new service counts as well from its beginning; a database that has not
+ * reported its port is left out alone; the primary is the one that clients are led to, never one
+ * that is still to be promoted, and a deposed primary is nobody's standby.
  */
 import { by, byText, sortedValues } from "#base/order.ts"
 import { type ClusterData, type DB, isMasterType } from "#model/cluster.ts"
-import { type Value, decode, int, list, omit, struct, text } from "#model/codec.ts"
+import { type Value, decode, dictionary, int, list, omit, struct, text } from "#model/codec.ts"
 import { printJson } from "#model/json.ts"
 
 /** A database as a service. */
@@ -86,28 +86,30 @@ function tagsOf(data: ClusterData, db: DB, wish: RegisterWish): readonly string[
   return isMasterType(db) ? null : wish.standbyTags
 }
 
-const CatalogEntry = struct({
-  Node: omit(text),
-  ServiceID: omit(text),
-  ServiceName: omit(text),
-  ServiceTags: omit(list(text)),
-  ServiceAddress: omit(text),
-  ServicePort: omit(int),
+const AgentService = struct({
+  ID: omit(text),
+  Service: omit(text),
+  Tags: omit(list(text)),
+  Address: omit(text),
+  Port: omit(int),
 })
-const Catalog = list(CatalogEntry)
+const AgentServices = dictionary<string, Value<typeof AgentService>>(AgentService)
 
-/** The services that `node`'s agent has, from the answer of `/v1/catalog/service/NAME`. */
-export const servicesOn = (node: string, answer: string): readonly Service[] =>
-  decode(Catalog, answer)
-    .filter((entry) => entry.Node === node)
+/** What is asked of an agent for the services that it has itself. */
+export const servicesRequest = { method: "GET", path: "/v1/agent/services", body: "" } as const
+
+/** Those of one name, from the agent's answer. */
+export const servicesNamed = (name: string, answer: string): readonly Service[] =>
+  sortedValues(decode(AgentServices, answer))
+    .filter((entry) => entry.Service === name)
     .map(service)
 
-const service = (entry: Value<typeof CatalogEntry>): Service => ({
-  id: entry.ServiceID,
-  name: entry.ServiceName,
-  tags: entry.ServiceTags,
-  address: entry.ServiceAddress,
-  port: entry.ServicePort,
+const service = (entry: Value<typeof AgentService>): Service => ({
+  id: entry.ID,
+  name: entry.Service,
+  tags: entry.Tags,
+  address: entry.Address,
+  port: entry.Port,
 })
 
 /** A change as the agent's API takes it. */
@@ -127,7 +129,8 @@ export function requestOf(change: Change): {
     Tags: tags,
     Port: port,
     Address: address,
-    Check: { Interval: "10s", TCP: `${host}:${port}` },
+    // its keeper says that it is well; until the first check Consul would call it critical
+    Check: { Interval: "10s", Status: "passing", TCP: `${host}:${port}` },
     Checks: null,
   }
   return { method: "PUT", path: `${base}/register`, body: printJson(body) }

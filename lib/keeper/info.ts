@@ -79,6 +79,7 @@ export function keeperInfo(report: Report, infoUID: InfoUID): KeeperInfo | null 
       ...(local.binary.Maj >= reloadsConninfo ? [capabilities.detach] : []),
     ],
     handled: local.handled,
+    zone: settings.zone,
     peerAddress: report.words?.peerAddress ?? "",
     evidence: evidenceOf(report, certificate),
     ...optional(report.words),
@@ -151,6 +152,7 @@ function postgresState(report: Report): PostgresState {
     hasData: usable && local.data.kind === "initialized",
     lineage: "",
     detached: report.words?.detached ?? epochOf(""),
+    replayed: lsn(0n),
   }
   return local.server.kind === "up" && usable
     ? { ...none, ...seen(report, local.server, db) }
@@ -173,6 +175,7 @@ function seen(
     systemID: server.systemID,
     timelineID: server.timeline,
     xLogPos: server.position,
+    replayed: server.replayed,
     timelinesHistory: server.timeline > 1 ? server.history.slice(-historyMax) : [],
     pgParameters: reportedParameters(server.fileParameters, db),
     synchronousStandbys: server.syncStandbys,

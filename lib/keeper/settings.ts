@@ -29,6 +29,8 @@ export interface Settings {
   readonly replication: Account
   readonly canBeMaster: boolean
   readonly canBeSynchronousReplica: boolean
+  /** Where this machine is, for proxies that prefer the near; empty: nothing is said. */
+  readonly zone: string
 }
 
 /**

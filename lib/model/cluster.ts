@@ -129,6 +129,8 @@ export const KeeperStatus = struct(
     // extensions; a Go leader drops them
     paused: maybe(Pause, "this keeper leaves PostgreSQL as it is"),
     wishes: maybe(Wishes),
+    /** Where its peer endpoint answers, for who cannot ask the store; empty: it has none. */
+    peerAddress: omit(text),
   },
   "cluster.KeeperStatus",
 )

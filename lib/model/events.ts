@@ -230,14 +230,28 @@ export const events = {
     "info",
     "A switchover: client sessions are closed as they become idle, and new ones wait.",
   ),
+  "proxy.retiring": row(
+    "info",
+    "Asked to end: nobody new is let in, and sessions are closed as they become idle.",
+  ),
   "proxy.drained": row("info", "No client session is left; the hold is acknowledged."),
   "proxy.forwarding": row("info", "Clients are forwarded to this address."),
+  "proxy.refused": row(
+    "warn",
+    "The address of the primary leads to somebody else, says its keeper; it is not opened (D-15).",
+  ),
   "proxy.timeout": row("warn", "No good check for proxyTimeout; clients are cut."),
   "proxy.vouched": row(
     "warn",
     "The store is silent; clients stay with the primary for as long as its keeper's lease runs (O4).",
   ),
   "proxy.stale": row("warn", "A view was too old when it was to be applied, and dropped (D-14)."),
+  "reads.listening": row("info", "The proxy accepts clients that only read."),
+  "reads.joined": row("info", "Clients that only read are led to this standby."),
+  "reads.left": row(
+    "info",
+    "No reads are led to this standby any more; the reason is in the fields.",
+  ),
 } as const satisfies Readonly<Record<string, { readonly level: Level; readonly doc: string }>>
 
 export type EventCode = keyof typeof events

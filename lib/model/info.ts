@@ -61,6 +61,7 @@ export const PostgresState = struct({
   hasData: omit(flag, "the DB's data directory is there and whole, also while it is stopped"),
   lineage: omit(text, "W9: which DB began each timeline: `2:4ab1 3:?`"),
   detached: omit(id<Epoch>(), "a standby that receives no WAL of this epoch any more (L3)"),
+  replayed: omit(position, "a standby: what its readers see; 0/0: not known"),
 })
 
 /** A primary here acknowledges nothing later than `lease` after a renewal began (L1). */
@@ -108,6 +109,7 @@ export const KeeperInfo = struct({
   electable: maybe(Electable, "O3: the set that this primary would ask for promises"),
   promise: maybe(Promised),
   ended: omit(flag, "said by a herald: the keeper of this run is dead"),
+  zone: omit(text, "where its machine is; proxies of the same zone prefer it for reads"),
 })
 export const SentinelInfo = struct({
   UID: omit(id<SentinelUID>()),

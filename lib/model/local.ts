@@ -127,6 +127,8 @@ export type Server =
       readonly timeline: number
       /** Primary: flushed. Standby: the greater of received and replayed (6.2). */
       readonly position: LSN
+      /** Standby: what its readers see. Primary: 0/0. */
+      readonly replayed: LSN
       readonly history: readonly TimelineHistory[]
       /** `sync_state = 'sync'`, only our names, prefix removed. */
       readonly syncStandbys: readonly DBUID[]

@@ -74,6 +74,9 @@ const leaseSchema = v.object({
   cluster: id,
   keeper: id,
   lease: v.nullable(v.object({ db: id, epoch: id, remaining: span })),
+  serves: v.optional(
+    v.nullable(v.object({ db: id, systemID: v.string(), recovering: v.boolean() })),
+  ),
 })
 
 export interface Asked {
@@ -113,7 +116,7 @@ export function readAnswered(body: string, { nonce, question: sent }: Asked): Pr
 
 export const printLease = (answer: LeaseAnswer): string => JSON.stringify(answer)
 export function readLease(body: string): LeaseAnswer {
-  const { cluster, keeper, lease } = v.parse(leaseSchema, JSON.parse(body))
+  const { cluster, keeper, lease, serves } = v.parse(leaseSchema, JSON.parse(body))
   return {
     cluster: cluster as ClusterUID,
     keeper: keeper as KeeperUID,
@@ -125,6 +128,8 @@ export function readLease(body: string): LeaseAnswer {
             epoch: lease.epoch as Epoch,
             remaining: millis(lease.remaining),
           },
+    serves:
+      serves === null || serves === undefined ? serves : { ...serves, db: serves.db as DBUID },
   }
 }
 // oxlint-enable typescript/no-unsafe-type-assertion

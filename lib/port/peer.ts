@@ -32,6 +32,14 @@ export interface LeaseAnswer {
     readonly epoch: Epoch
     readonly remaining: Millis
   } | null
+  /**
+   * The PostgreSQL beside this keeper, as it was at its last look; null: none that takes clients.
+   * Absent from keepers of an older version.
+   */
+  readonly serves?:
+    | { readonly db: DBUID; readonly systemID: string; readonly recovering: boolean }
+    | null
+    | undefined
 }
 
 /** What is behind an address. `silent`: no answer within the bound. */

@@ -1,10 +1,17 @@
 /**
  * The TCP data plane as the proxy's agent sees it: it is told where to send clients, and it obeys
- * before it answers.
+ * before it answers. One listener leads to the primary, one may lead reads to standbys.
  */
 import type { Millis } from "#base/brand.ts"
+import type { Histogram } from "#base/histogram.ts"
 
-/** Where client sessions go. An address is a host name or an IP literal without brackets. */
+/** A server: a host name or an IP literal without brackets, and a port. */
+export interface Destination {
+  readonly host: string
+  readonly port: number
+}
+
+/** Where client sessions go. */
 export type Route =
   /**
    * Nowhere: clients are accepted and held (`RelayOptions.hold`). What becomes of the sessions:
@@ -12,9 +19,18 @@ export type Route =
    * after `drain` the rest is cut.
    */
   | { readonly kind: "wait"; readonly drain: Millis | null }
-  | { readonly kind: "forward"; readonly host: string; readonly port: number }
+  | ({ readonly kind: "forward" } & Destination)
 
-export interface Relay extends AsyncDisposable {
+/** Where sessions that only read go. */
+export interface Spread {
+  /** Groups of equals, the best first; a later one serves when nobody of the first answers. */
+  readonly to: readonly (readonly Destination[])[]
+  /** Nobody new is led there, and sessions there end as they become idle. */
+  readonly leaving: readonly Destination[]
+}
+
+/** A listener and its clients. */
+export interface Listening extends AsyncDisposable {
   /**
    * Opens the listener when it is not open. Throws when the address cannot be listened on.
    */
@@ -22,6 +38,18 @@ export interface Relay extends AsyncDisposable {
   /** Closes the listener; sessions stay. */
   unlisten(): Promise<void>
   readonly listening: boolean
+  /**
+   * Clients may be led until then, by the clock that every process of the machine shares; until the
+   * first call for ever. Past it no byte of a client is passed on, whoever has been suspended
+   * meanwhile, and new clients wait as without a destination; a later call goes on with what is in
+   * force.
+   */
+  allow(until: Millis): void
+  stats(): RelayStats
+}
+
+/** The listener that leads to the primary. */
+export interface Relay extends Listening {
   /**
    * Makes `route` the only one. When it resolves, no session to another destination is left (both
    * sockets closed, pending dials cancelled), so that an acknowledgement published after it is true
@@ -33,7 +61,16 @@ export interface Relay extends AsyncDisposable {
    * still live go on untouched.
    */
   apply(route: Route): Promise<Applied>
-  stats(): RelayStats
+}
+
+/** The listener that leads to standbys. */
+export interface Readers extends Listening {
+  /**
+   * Makes `spread` the only one. When it resolves, no session to a destination that it does not
+   * name is left (both sockets closed, pending dials cancelled). It waits for no session: those
+   * that are leaving end by themselves, or with the spread that names their destination no more.
+   */
+  apply(spread: Spread): Promise<void>
 }
 
 /** `done`: the route is in force, with all that `apply` promises. */
@@ -53,10 +90,23 @@ export interface RelayStats {
   readonly heldTotal: number
   /** Held until the timeout, in vain. */
   readonly holdTimeouts: number
-  /** Sessions ended by `apply`: because they were idle, and by force. */
+  /** Sessions ended because they were idle and had to leave. */
   readonly drained: number
+  /** Sessions ended by force, and the same by cause. */
   readonly cut: number
+  readonly cutBy: Readonly<Record<CutCause, number>>
+  /** How long a connect to a destination took, of those that succeeded. */
+  readonly dials: Histogram
+  /** How long clients waited for a destination, those that waited in vain included. */
+  readonly holds: Histogram
 }
+
+/**
+ * `led-away`: the destination is none any more. `bound`: they were busy for longer than a drain may
+ * take. `overdue`: the time until which clients may be led was over. `worker`: its process ended.
+ */
+export const cutCauses = ["led-away", "bound", "overdue", "worker"] as const
+export type CutCause = (typeof cutCauses)[number]
 
 export interface RelayOptions {
   readonly host: string
@@ -66,8 +116,17 @@ export interface RelayOptions {
   /** Keepalive of accepted sockets, always on; seconds and probes, 0 leaves the system's value. */
   readonly keepalive: { readonly idle: number; readonly interval: number; readonly count: number }
   /**
+   * How long either side may leave bytes unacknowledged before its connection is given up; 0: as
+   * long as the system retransmits.
+   */
+  readonly userTimeout?: Millis
+  /**
    * How long a client that finds no destination waits for one, and how many may. Timeout 0: none
    * waits and none is told why, the way of Go's proxy.
    */
   readonly hold: { readonly timeout: Millis; readonly max: number }
+  /** How many clients there may be, those that wait included; 0: as many as there is room for. */
+  readonly max: number
+  /** A load balancer says first from where each client comes (PROXY protocol). */
+  readonly prefaced: boolean
 }

@@ -56,6 +56,9 @@ export type Publisher =
   | { readonly kind: "sentinel"; readonly uid: SentinelUID }
   | { readonly kind: "proxy"; readonly uid: ProxyUID }
 
+/** What a keeper is to clients. */
+export type Role = "primary" | "standby"
+
 export interface Store extends AsyncDisposable {
   /** Linearizable. */
   read(signal: AbortSignal): Promise<Reading>
@@ -89,6 +92,16 @@ export interface Store extends AsyncDisposable {
    * compaction by itself; a wake-up only, the truth is what `read` says.
    */
   watch(what: "clusterdata" | "everything", changed: () => void, signal: AbortSignal): Promise<void>
+  /**
+   * Tells the platform who is what, where it has a place for that (labels of pods); called by the
+   * leader, before the gate opens. Whoever is primary no longer is told of first. A courtesy for
+   * clients: nobody may ever decide by it who is allowed to write.
+   */
+  announce?(
+    roles: ReadonlyMap<KeeperUID, Role>,
+    leadership: Leadership,
+    signal: AbortSignal,
+  ): Promise<void>
 }
 
 export type StoreErrorCode =
@@ -125,8 +138,8 @@ export class StoreError extends Error {
 /** What every command's store flags say, parsed. */
 export interface StoreSettings {
   readonly clusterName: string
-  readonly backend: "sqlite" | "etcdv3"
-  /** As typed: URLs or host:port for etcd, a file for sqlite. */
+  readonly backend: "sqlite" | "etcdv3" | "etcdv2" | "consul" | "kubernetes"
+  /** As typed: URLs or host:port for etcd and Consul, a file for sqlite. */
   readonly endpoints: readonly string[]
   readonly prefix: string
   readonly timeout: Millis
@@ -139,4 +152,14 @@ export interface StoreSettings {
   /** etcd's user; empty without authentication. */
   readonly user: string
   readonly password: string
+  readonly kubernetes?: KubernetesSettings
+}
+
+/** Empty: not said, the environment decides. */
+export interface KubernetesSettings {
+  readonly kubeconfig: string
+  readonly context: string
+  readonly namespace: string
+  /** The pod that this component publishes in; null for who publishes nothing. */
+  readonly podName: string | null
 }

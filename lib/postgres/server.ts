@@ -34,6 +34,8 @@ const factsSql = `select json_build_object(
   'position', case when pg_is_in_recovery()
     then greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn(), '0/0'::pg_lsn)
     else pg_current_wal_flush_lsn() end,
+  'replayed', case when pg_is_in_recovery() then coalesce(pg_last_wal_replay_lsn(), '0/0'::pg_lsn)
+    else '0/0'::pg_lsn end,
   'list', current_setting('synchronous_standby_names') || ' since ' || pg_postmaster_start_time()::text,
   'sync', (select coalesce(json_agg(json_build_object('name', application_name,
       'flushed', coalesce(flush_lsn, '0/0'::pg_lsn)::text)), '[]') from pg_stat_replication
@@ -61,6 +63,7 @@ const factsRow = v.object({
       systemID: v.string(),
       timeline: v.number(),
       position,
+      replayed: position,
       list: v.string(),
       sync: v.array(v.object({ name: v.string(), flushed: position })),
       streaming: v.boolean(),
@@ -113,6 +116,7 @@ export async function observeServer(context: Context, signal: AbortSignal): Prom
       systemID,
       timeline,
       position: identity?.position ?? facts.position,
+      replayed: facts.replayed,
       history: await readHistory(places.data, timeline),
       syncStandbys: syncStandbys(
         facts.sync,

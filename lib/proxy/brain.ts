@@ -20,6 +20,7 @@ import { withDefaults } from "#model/spec.ts"
 import { validate } from "#model/validation.ts"
 
 import { type Destination, type Gate, gate, sameDestination } from "./gate.ts"
+import { type Target, target } from "./target.ts"
 import { type Witness, type Word, vouchedUntil, witness } from "./word.ts"
 
 /** What a read of the cluster data found. */
@@ -47,7 +48,14 @@ export interface Snapshot {
   /** The generation last published; null: none. */
   readonly told: Generation | null
   readonly listening: boolean
+  readonly reads: Reads
 }
+
+/**
+ * The listener for reads: there is none, no view counts for it, or it leads by the view that it was
+ * told last.
+ */
+export type Reads = "none" | "closed" | "open"
 
 export interface Memory {
   readonly checkInterval: Millis
@@ -74,11 +82,16 @@ export type Act =
   | { readonly kind: "cut"; readonly why: string }
   /** Begins, and does not wait for the end; no generation is published for it before that. */
   | { readonly kind: "drain"; readonly bound: Millis; readonly why: string }
+  /**
+   * Reads go on by this view, and end at once where it permits none (`standbys.ts`); null: all end.
+   */
+  | { readonly kind: "confine"; readonly view: ClusterData | null }
   /** `required`: the check fails when this fails, and nothing after it is done (X9). */
   | { readonly kind: "publish"; readonly info: Announcement; readonly required: boolean }
   | { readonly kind: "listen" }
   | { readonly kind: "unlisten" }
-  | { readonly kind: "forward"; readonly to: Destination }
+  /** `wanted`: who has to be there. */
+  | { readonly kind: "forward"; readonly to: Destination; readonly wanted: Target | null }
 
 /** `acts` in this order; `memory` holds once all of them are done. */
 export interface Decision {
@@ -111,7 +124,7 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now): Decision {
       return good(
         snapshot,
         memory,
-        [...cut(snapshot, "no cluster data"), ...listen(snapshot)],
+        [...close(snapshot, "no cluster data"), ...listen(snapshot)],
         event("view.absent"),
         null,
       )
@@ -135,6 +148,7 @@ function obey(snapshot: Snapshot, data: ClusterData, memory: Memory): Decision {
   const changes = !sameDestination(snapshot.destination, destination)
   const before = drained(snapshot, wanted)
   const acts: Act[] = before?.acts ?? (changes ? [...cut(snapshot, reason(wanted))] : [])
+  if (snapshot.reads !== "none") acts.push({ kind: "confine", view: data })
   if (wanted.kind === "unresolved")
     return good(snapshot, memory, [...acts, ...listen(snapshot)], null, null)
   acts.push({
@@ -146,7 +160,7 @@ function obey(snapshot: Snapshot, data: ClusterData, memory: Memory): Decision {
   acts.push(...listen(snapshot))
   // to where it is draining: the switchover was given up, and who is still there stays
   if (destination !== null && (changes || snapshot.draining))
-    acts.push({ kind: "forward", to: destination })
+    acts.push({ kind: "forward", to: destination, wanted: changes ? target(data) : null })
   // A zero interval is legal and would spin.
   const checkInterval = millis(Math.max(50, toMillis(spec.proxyCheckInterval)))
   const leads = destination !== null || before !== null
@@ -178,8 +192,13 @@ function announcement(generation: Generation, present: Millis, next: Millis): An
   return { generation, timeout, ttl: millis(Math.max(20_000, 2 * timeout)) }
 }
 
-const cut = (snapshot: Snapshot, why: string): readonly Act[] =>
+const cut = (snapshot: Pick<Snapshot, "destination">, why: string): readonly Act[] =>
   snapshot.destination === null ? [] : [{ kind: "cut", why }]
+
+const close = (snapshot: Pick<Snapshot, "destination" | "reads">, why: string): readonly Act[] => [
+  ...cut(snapshot, why),
+  ...(snapshot.reads === "open" ? [{ kind: "confine", view: null } as const] : []),
+]
 
 const listen = (snapshot: Snapshot): readonly Act[] =>
   snapshot.listening ? [] : [{ kind: "listen" }]
@@ -203,7 +222,7 @@ const bad = (
   trouble: Event,
   why: string | null = null,
 ): Decision => ({
-  output: { acts: why === null ? [] : cut(snapshot, why) },
+  output: { acts: why === null ? [] : close(snapshot, why) },
   memory: { ...memory, trouble },
   events: report(memory.trouble, trouble),
 })
@@ -248,7 +267,7 @@ const stale = (snapshot: Snapshot, now: Now): Event =>
   event("proxy.stale", { age: Math.round(now.mono - snapshot.readAt) })
 
 /** What the timeout watcher looks at. */
-export interface Watched extends Pick<Snapshot, "destination" | "listening"> {
+export interface Watched extends Pick<Snapshot, "destination" | "listening" | "reads"> {
   /** The keeper's last word. */
   readonly word: Word | null
 }
@@ -284,8 +303,7 @@ export function expire(
   stopListening: boolean,
 ): Pick<Decision, "output" | "events"> | null {
   if (now.mono < validUntil(state, memory)) return null
-  const acts: Act[] = []
-  if (state.destination !== null) acts.push({ kind: "cut", why: "no good check for proxyTimeout" })
+  const acts: Act[] = [...close(state, "no good check for proxyTimeout")]
   if (state.listening && stopListening) acts.push({ kind: "unlisten" })
   if (acts.length === 0) return null
   return { output: { acts }, events: [event("proxy.timeout", { timeout: memory.timeout })] }
@@ -305,8 +323,16 @@ export function done(act: Act): readonly Event[] {
     case "unlisten":
       return [event("proxy.closed")]
     case "publish":
+    case "confine": // tells what it does by itself
       return []
     default:
       return never(act)
   }
 }
+
+/** Acts that only end something: no view is too old for them. */
+export const onlyEnds = (act: Act): boolean =>
+  act.kind === "cut" || (act.kind === "confine" && act.view === null)
+
+/** Acts that only let clients in. */
+export const onlyBegins = (act: Act): boolean => act.kind === "listen" || act.kind === "forward"

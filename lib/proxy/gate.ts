@@ -63,7 +63,7 @@ function hold({ cluster, dbs }: ClusterData): Gate | null {
 }
 
 /** An empty address or port is "not known yet" and no error (X8). */
-function destinationOf(db: DB): Destination | "none" | "unresolved" {
+export function destinationOf(db: DB): Destination | "none" | "unresolved" {
   const { listenAddress: host, port: text } = db.status
   if (host === "" || text === "") return "none"
   const port = /^\d{1,5}$/.test(text) ? Number(text) : 0

@@ -11,7 +11,7 @@
  */
 import { type Millis, type Now, millis } from "#base/brand.ts"
 import type { ClusterData } from "#model/cluster.ts"
-import type { BootUUID, ClusterUID, DBUID, Epoch, KeeperUID } from "#model/ids.ts"
+import type { ClusterUID, DBUID, Epoch, KeeperUID } from "#model/ids.ts"
 
 /** Whose word counts: the primary as the last good view named it. */
 export interface Witness {
@@ -19,8 +19,8 @@ export interface Witness {
   readonly keeper: KeeperUID
   readonly db: DBUID
   readonly epoch: Epoch
-  /** The run of the keeper that the view knows; another one may have another address. */
-  readonly boot: BootUUID
+  /** Where the keeper answers; each of its runs may answer elsewhere. Empty: nowhere. */
+  readonly address: string
 }
 
 /** A word that was given. */
@@ -52,8 +52,8 @@ export function witness({ cluster, keepers, dbs, proxy }: ClusterData): Witness 
   if (cluster.spec.selfFencing !== true || epoch === "" || primaryRevoked) return null
   if (db === undefined || keeper === undefined) return null
   if (dbs.has(masterDbUid) && masterDbUid !== master) return null
-  const { bootUUID: boot } = keeper.status
-  return { cluster: cluster.uid, keeper: keeper.uid, db: master, epoch, boot }
+  const { peerAddress: address } = keeper.status
+  return { cluster: cluster.uid, keeper: keeper.uid, db: master, epoch, address }
 }
 
 /** Until when an answer binds; null: it says nothing of this primary, or came too late. */
@@ -69,24 +69,6 @@ export function wordOf(claim: Claim, of: Witness, sentAt: Millis, now: Now): Wor
 export const vouchedUntil = (word: Word | null, of: Witness | null): Millis =>
   word !== null && of !== null && isSame(word.of, of) ? word.until : millis(-Infinity)
 
-/** The same primary in the same epoch; which run of its keeper speaks for it is all one. */
+/** The same primary in the same epoch; where its keeper speaks for it is all one. */
 const isSame = (a: Witness, b: Witness): boolean =>
   a.cluster === b.cluster && a.keeper === b.keeper && a.db === b.db && a.epoch === b.epoch
-
-/** Where to ask, as read from the keeper's info. */
-export interface Contact {
-  readonly keeper: KeeperUID
-  readonly boot: BootUUID
-  /** Empty: it has no endpoint, or its info was not there. */
-  readonly address: string
-  readonly readAt: Millis
-}
-
-/** Whether the address is to be read again; there is time, nobody waits for it. */
-export function isOutdated(contact: Contact | null, of: Witness | null, now: Now): boolean {
-  if (of === null) return false
-  if (contact?.keeper !== of.keeper || contact.boot !== of.boot) return true
-  return now.mono - contact.readAt >= (contact.address === "" ? retryAfter : refreshAfter)
-}
-const retryAfter = 10_000
-const refreshAfter = 60_000

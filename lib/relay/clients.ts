@@ -1,216 +1,209 @@
 /**
- * All clients of a relay, wherever they are in their lives: held, led, refused, parting. What
- * `apply` decides for the route is done here to each of them.
+ * All clients of a listener, wherever they are in their lives: held, led, refused, parting. What
+ * is decided about destinations is done here to each of them.
  *
- * After `leadOnly` and at the end of a drain nobody is led anywhere else: that is decided in one
- * go, on one thread, and asks no client for anything.
+ * After `lead` and at the end of a drain nobody is led anywhere else: that is decided in one go, on
+ * one thread, and asks no client for anything.
  */
 import { type Millis, millis } from "#base/brand.ts"
-import type { Applied, RelayOptions, RelayStats, Route } from "#port/relay.ts"
+import { observed } from "#base/histogram.ts"
+import type { Applied, Destination, RelayOptions, RelayStats } from "#port/relay.ts"
 
-import { attempt, dial } from "./dial.ts"
+import { attempt } from "./dial.ts"
+import { isLate, newDeadline } from "./deadline.ts"
 import { newDrain } from "./drain.ts"
-import { canBeTold, isIdle, newFollow } from "./follow.ts"
+import { isIdle } from "./follow.ts"
+import { mayWait, newGuide, type Spare, takeBack } from "./guide.ts"
 import { newHold } from "./hold.ts"
-import { descriptor } from "./libc.ts"
-import { answerBeginning, moment, part, refuse } from "./part.ts"
-import {
-  cut,
-  type Destination,
-  newSession,
-  reset,
-  type Session,
-  type Shared,
-  type Side,
-  stopWaiting,
-} from "./session.ts"
-import { cutOff, switchedOver, unavailable } from "./words.ts"
+import { newDoor } from "./door.ts"
+import { newCancels } from "./cancel.ts"
+import { newKeys, type Keys, type Part } from "./keys.ts"
+import { newLeave } from "./leave.ts"
+import { cut, type Session, type Shared, type Socket } from "./session.ts"
+import { leave as endParting } from "./part.ts"
+import { nowhere, type Way } from "./way.ts"
+import type { Words } from "./words.ts"
+import { noStats } from "./stats.ts"
 
 export interface Tuning {
   /** How long what is left for one side of a session is kept after the other is gone. */
   readonly linger: Millis
   /** Sessions are read to know when they are idle; else each is taken for busy. */
   readonly follow: boolean
+  /** Takes clients for whom there is no destination here; null: they wait. */
+  readonly spare: Spare | null
+  /** Others listen on the same port. */
+  readonly shared: boolean
+  /** Of all listeners of this process; null: of this one alone. */
+  readonly keys: Keys | null
 }
+
+/** Of a session: it goes on, it ends when it is idle, or now. */
+export type Fate = "stays" | "leaves" | "ends"
 
 export interface Clients {
   readonly shared: Shared
-  /** A new one, under the route in force. */
-  accept(client: Bun.Socket<Side>, route: Route): void
-  /** Ends all that are led elsewhere, at once; null: all. Those that wait are led there. */
-  leadOnly(to: Destination | null): void
-  /** Ends each session when it is idle, or at the bound. */
+  /** A new one, led by the way in force. */
+  accept(client: Socket, prefaced?: boolean): void
+  /**
+   * Makes `way` the one in force; each session meets the fate of where it leads, and those that
+   * wait are led by the new way.
+   */
+  lead(way: Way, fate: (at: Destination) => Fate): void
+  /** Leads nobody any more; each session ends when it is idle, or at the bound. */
   drain(bound: Millis): Promise<Applied>
   /** Of the drain under way. */
   readonly drained: Promise<Applied> | null
   /** Gives up the drain under way. */
   overtake(): void
+  /** Until when, by the boot clock. */
+  allow(until: Millis): void
   stats(): RelayStats
-  /** Without a word. */
+  /** With a word for those that wait, who are owed one; nothing else is said any more. */
   dismiss(): void
 }
 
-export function newClients(options: RelayOptions, { linger, follow: following }: Tuning): Clients {
+export function newClients(
+  options: RelayOptions,
+  which: Part,
+  words: Words,
+  tuning: Tuning,
+): Clients {
+  const { linger, follow: following, spare } = tuning
+  const keys = tuning.keys ?? newKeys()
+  let fate: (at: Destination) => Fate = allEnd
   /** Those that are led, and those that are refused or parting. */
   const live = new Set<Session>()
   const leaving = new Set<Session>()
   const drain = newDrain()
 
-  const noPrimary = unavailable(options.hold.timeout)
-  const turnAway = (session: Session, patience: Millis): void => {
-    leaving.add(session)
-    refuse(session, noPrimary, patience)
-  }
-  const hold = newHold(options.hold, (session) => {
-    shared.counters.holdTimeouts++
-    turnAway(session, millis(0)) // it had its time to say what it wants
+  const unavailable = words.unavailable(options.hold.timeout)
+  const leave = newLeave({
+    ...{ live, leaving, keys, unavailable, cutOff: words.cutOff },
+    shared: () => shared,
+    hold: () => hold,
+    settle: () => settleDrained(),
+  })
+  const { letGo, letGoNow, keepWaiting, turnAway, waitedInVain } = leave
+  const hold = newHold(options.hold, waitedInVain, (time) => {
+    shared.counters.holds = observed(shared.counters.holds, time)
   })
   /** None is said in the way of Go's proxy. */
-  const lastWord = hold.open ? switchedOver : new Uint8Array(0)
-  const shared: Shared = {
-    counters: { ...zero },
-    dialTimeout: options.dialTimeout,
-    lingerTimeout: linger,
-    descriptorsMax: 0,
-    draining: false,
-    attempt,
-    heard: (session) => {
-      if (session.phase === "refused") answerBeginning(session, noPrimary)
+  const lastWord = hold.open ? words.rested : new Uint8Array(0)
+  const shared = newShared(options, linger, {
+    overdue: () => {
+      for (const session of live) letGoNow(session, "overdue")
+      settleDrained()
     },
+    unreachable: (session) => guide.another(session),
+    notYet: (session) => guide.later(session),
+    heard: (session) => door.heard(session),
     rested: (session, last) => {
       shared.counters.drained++
       letGo(session, last === null ? lastWord : Buffer.concat([last, lastWord]), true)
     },
+    learn: (session, key) => keys.learn(session, which, key),
+    cancels: (session) => cancels(session),
     onOver: (session) => {
+      keys.forget(session)
       leaving.delete(session)
       hold.forget(session)
       if (live.delete(session)) settleDrained()
     },
-  }
+  })
 
-  /** The session leads nowhere any more. */
-  const letGo = (session: Session, words: Uint8Array, politely: boolean): void => {
-    leaving.add(session)
-    live.delete(session)
-    part(session, words, politely)
-    settleDrained()
-  }
-  const letGoNow = (session: Session): void => {
-    if (mayWait(session) && hold.open && !hold.full) {
+  const guide = newGuide({
+    ...{ live, hold, spare, keepWaiting },
+    timeout: options.hold.timeout,
+    left: shared.onOver,
+    settle: () => settleDrained(),
+    turnAway: (session) => {
       takeBack(session)
-      live.delete(session)
-      return keepWaiting(session)
-    }
-    shared.counters.cut++
-    const { client, follow } = session
-    if (hold.open && client.ready && follow !== null && canBeTold(follow))
-      letGo(session, cutOff, false)
-    else cut(session)
-  }
-  const keepWaiting = (session: Session): void => {
-    session.phase = "held"
-    shared.counters.heldTotal++
-    hold.add(session)
-  }
-  const lead = (session: Session, to: Destination): void => {
-    live.add(session)
-    dial(session, to)
-  }
-
+      waitedInVain(session)
+      settleDrained()
+    },
+  })
   const settleDrained = (): void => {
-    if (live.size === 0) endDrain("done")
-  }
-  const endDrain = (how: Applied): void => {
-    shared.draining = false
-    drain.end(how)
+    if (live.size > 0 || drain.settled === null) return
+    fate = allEnd // also for a cancel that comes too late
+    drain.end("done")
   }
   const beginDrain = (bound: Millis): Promise<Applied> => {
     const begun = drain.begin(bound, () => {
-      for (const session of live) letGoNow(session)
+      for (const session of live) letGoNow(session, "bound")
       settleDrained()
     })
-    shared.draining = true
-    for (const session of live)
-      if (mayWait(session)) letGoNow(session)
-      else if (session.client.ready && session.follow !== null && isIdle(session.follow))
-        shared.rested(session, null)
+    const before = fate
+    lead(nowhere, (at) => (before(at) === "ends" ? "ends" : "leaves"))
     settleDrained()
     return begun
   }
-
-  const accept = (client: Bun.Socket<Side>, route: Route): void => {
-    shared.counters.accepted++
-    // Refuse before descriptors run out: Bun does not see EMFILE and would spin on the listener
-    // (measured, 1.4.5). The kernel gives the lowest free number, so the number itself says how
-    // many are left.
-    const nowhere = route.kind === "wait" && (!hold.open || hold.full)
-    if (nowhere) shared.counters.refused++
-    if ((nowhere && !hold.open) || descriptor(client) >= shared.descriptorsMax) {
-      if (!nowhere) shared.counters.refused++
-      client.close()
-      return
+  const lead = (next: Way, fateOf: (at: Destination) => Fate): void => {
+    guide.follow(next) // before ending any: whoever comes from here on belongs to it
+    fate = fateOf
+    for (const session of live) {
+      const its = session.route === null ? "ends" : fateOf(session.route)
+      session.leaving = its === "leaves"
+      if (its === "ends" || (its === "leaves" && mayWait(session))) letGoNow(session, "led-away")
+      else if (its === "leaves" && atRest(session)) shared.rested(session, null)
     }
-    const session = begin(client, newSession("held", following ? newFollow() : null, shared))
-    if (nowhere) turnAway(session, moment)
-    else if (route.kind === "wait") keepWaiting(session)
-    else lead(session, route)
+    if (!isLate(shared)) guide.release()
   }
+
+  const deadline = newDeadline(shared, guide.release)
+  const cancels = newCancels({
+    ...{ which, keys, guide, hold, live, leaving, shared, settle: settleDrained },
+    mayLead: (at) => !isLate(shared) && fate(at) !== "ends",
+  })
+
+  const door = newDoor({
+    ...{ options, following, shared, hold, guide, leaving, unavailable, turnAway, keepWaiting },
+    crowded: words.crowded(options.max),
+    present: () => live.size + hold.size,
+  })
 
   return {
     shared,
-    accept,
-    leadOnly(to) {
-      for (const session of live)
-        if (to === null || session.route?.host !== to.host || session.route.port !== to.port)
-          letGoNow(session)
-      if (to !== null) for (const session of hold.release()) lead(session, to)
-    },
+    accept: door.accept,
+    lead,
     drain: beginDrain,
     get drained() {
       return drain.settled
     },
-    overtake: () => endDrain("overtaken"),
-    stats: () => ({ sessions: live.size, held: hold.size, ...shared.counters }),
+    overtake: () => drain.end("overtaken"),
+    allow: deadline.allow,
+    stats: () => {
+      const { counters } = shared
+      return { ...counters, cutBy: { ...counters.cutBy }, sessions: live.size, held: hold.size }
+    },
     dismiss() {
-      for (const session of [...hold.release(), ...live, ...leaving]) cut(session)
+      deadline.forget()
+      for (const session of hold.release()) turnAway(session, unavailable, millis(0))
+      for (const session of [...live, ...leaving])
+        if (session.phase === "parting") endParting(session)
+        else cut(session)
     },
   }
 }
 
-const zero: Shared["counters"] = {
-  accepted: 0,
-  refused: 0,
-  dialErrors: 0,
-  bytesIn: 0,
-  bytesOut: 0,
-  heldTotal: 0,
-  holdTimeouts: 0,
-  drained: 0,
-  cut: 0,
-}
+type Hooks = Pick<
+  Shared,
+  "overdue" | "unreachable" | "notYet" | "learn" | "cancels" | "heard" | "rested" | "onOver"
+>
 
-function begin(client: Bun.Socket<Side>, session: Session): Session {
-  session.client.socket = client
-  session.client.connected = true
-  session.client.ready = true
-  client.data = session.client
-  return session
-}
+const newShared = (options: RelayOptions, linger: Millis, hooks: Hooks): Shared => ({
+  counters: { ...noStats, cutBy: { ...noStats.cutBy } },
+  dialTimeout: options.dialTimeout,
+  userTimeout: options.userTimeout ?? millis(0),
+  lingerTimeout: linger,
+  descriptorsMax: 0,
+  until: Number.POSITIVE_INFINITY,
+  troubledAt: Number.NEGATIVE_INFINITY,
+  attempt,
+  ...hooks,
+})
 
-/** Its destination has heard nothing of the client: another one will do as well. */
-const mayWait = ({ client, spoken }: Session): boolean =>
-  !spoken && !client.ended && client.after === "nothing" && client.socket !== null
+const allEnd = (): Fate => "ends"
 
-/** Undoes the way to a destination. What the client has sent stays at hand. */
-function takeBack(session: Session): void {
-  const { client, upstream } = session
-  stopWaiting(session)
-  reset(upstream)
-  upstream.connected = false
-  upstream.ended = false
-  upstream.paused = false
-  upstream.after = "nothing"
-  session.route = null
-  if (client.paused) client.socket?.resume()
-  client.paused = false
-}
+const atRest = ({ client, follow }: Session): boolean =>
+  client.ready && follow !== null && isIdle(follow)

@@ -9,23 +9,21 @@
 import { lookup } from "node:dns/promises"
 import { isIP } from "node:net"
 
+import type { Destination } from "#port/relay.ts"
+
 import { closeDescriptor, type Keepalive, startConnect } from "./libc.ts"
 import { handlers } from "./pump.ts"
-import { cut, type Destination, type Dial, reset, type Session, type Side } from "./session.ts"
+import { type Dial, reset, type Session, type Side } from "./session.ts"
 
 /** Go's default for dialled connections: a destination that vanished without a word is noticed. */
-const keepalive: Keepalive = { idle: 15, interval: 15, count: 9 }
+const keepalive: Omit<Keepalive, "userTimeout"> = { idle: 15, interval: 15, count: 9 }
 
 /** Leads a client that has been accepted to `to`. */
 export function dial(session: Session, to: Destination): void {
   const { host, port } = to
-  const started: Dial = {
-    port,
-    addresses: [],
-    next: 0,
-    until: performance.now() + session.shared.dialTimeout,
-    timer: null,
-  }
+  const since = performance.now()
+  const until = since + session.shared.dialTimeout
+  const started: Dial = { port, addresses: [], next: 0, since, until, timer: null }
   session.phase = "led"
   session.route = to
   session.dial = started
@@ -44,7 +42,7 @@ export function dial(session: Session, to: Destination): void {
   )
 }
 
-/** Dials the next address of the list; the session ends when there is none left. */
+/** Dials the next address of the list; without one left the destination is unreachable. */
 export function attempt(session: Session): void {
   const current = session.dial
   if (current === null) return
@@ -53,7 +51,8 @@ export function attempt(session: Session): void {
   const address = current.addresses[current.next++]
   const left = current.until - performance.now()
   if (address === undefined || left <= 0) return failed(session, current)
-  const fd = startConnect(address, current.port, keepalive)
+  const { userTimeout } = session.shared
+  const fd = startConnect(address, current.port, { ...keepalive, userTimeout })
   if (fd < 0) return attempt(session)
   if (fd >= session.shared.descriptorsMax) {
     closeDescriptor(fd)
@@ -87,5 +86,6 @@ function giveUp(session: Session): void {
 function failed(session: Session, which: Dial): void {
   if (session.dial !== which) return
   session.shared.counters.dialErrors++
-  cut(session)
+  session.shared.troubledAt = performance.now()
+  session.shared.unreachable(session)
 }

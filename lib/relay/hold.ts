@@ -23,8 +23,15 @@ export interface Hold {
   release(): readonly Session[]
 }
 
-/** `expired` is called for a client that has waited in vain and is not here any more. */
-export function newHold(options: RelayOptions["hold"], expired: (session: Session) => void): Hold {
+/**
+ * `expired` is called for a client that has waited in vain and is not here any more, `waited` with
+ * the time of each that does not wait any more.
+ */
+export function newHold(
+  options: RelayOptions["hold"],
+  expired: (session: Session) => void,
+  waited: (time: number) => void,
+): Hold {
   /** With the time of the end, by performance.now(); insertion is the order of the ends. */
   const waiting = new Map<Session, number>()
   let timer: ReturnType<typeof setTimeout> | null = null
@@ -42,6 +49,7 @@ export function newHold(options: RelayOptions["hold"], expired: (session: Sessio
     for (const [session, until] of waiting) {
       if (until > now) break
       waiting.delete(session)
+      waited(options.timeout)
       expired(session)
     }
     arm()
@@ -63,6 +71,8 @@ export function newHold(options: RelayOptions["hold"], expired: (session: Sessio
     },
     release() {
       const all = [...waiting.keys()]
+      const due = performance.now() + options.timeout
+      for (const until of waiting.values()) waited(due - until)
       waiting.clear()
       arm()
       return all

@@ -24,13 +24,17 @@ const tcpNodelay = 1
 const tcpKeepIdle = 4
 const tcpKeepInterval = 5
 const tcpKeepCount = 6
+const tcpUserTimeout = 18
 const limitDescriptors = 7
 
-/** Keepalive in seconds and probes; 0 leaves the system's value. */
+/**
+ * Keepalive in seconds and probes, TCP_USER_TIMEOUT in milliseconds; 0 leaves the system's value.
+ */
 export interface Keepalive {
   readonly idle: number
   readonly interval: number
   readonly count: number
+  readonly userTimeout: number
 }
 
 const symbols = {
@@ -90,6 +94,7 @@ export function setKeepalive(fd: number, keepalive: Keepalive): void {
   if (keepalive.idle > 0) setInteger(fd, solTcp, tcpKeepIdle, keepalive.idle)
   if (keepalive.interval > 0) setInteger(fd, solTcp, tcpKeepInterval, keepalive.interval)
   if (keepalive.count > 0) setInteger(fd, solTcp, tcpKeepCount, keepalive.count)
+  if (keepalive.userTimeout > 0) setInteger(fd, solTcp, tcpUserTimeout, keepalive.userTimeout)
 }
 
 /** Sockets and listeners carry their descriptor at run time; bun-types 1.4.5 does not say so. */

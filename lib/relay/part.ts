@@ -44,7 +44,7 @@ export function part(session: Session, words: Uint8Array, politely: boolean): vo
 }
 
 /** The moment is over. The kernel delivers what it has been given. */
-function leave(session: Session): void {
+export function leave(session: Session): void {
   const { socket } = session.client
   session.client.socket = null
   socket?.close()
@@ -60,18 +60,19 @@ export function refuse(session: Session, words: Uint8Array, patience: Millis): v
   session.phase = "refused"
   const begun = beginning(session.upstream.pending ?? nothing).kind !== "partial"
   session.linger = setTimeout(() => leave(session), begun ? moment : patience)
-  answerBeginning(session, words)
+  session.refusal = words
+  answerBeginning(session)
 }
 
 const nothing = new Uint8Array(0)
 
 /** Answers what a refused client has sent so far. */
-export function answerBeginning(session: Session, words: Uint8Array): void {
-  const { client, upstream } = session
+export function answerBeginning(session: Session): void {
+  const { client, upstream, refusal } = session
   for (;;) {
     const wish = beginning(upstream.pending ?? nothing)
     if (wish.kind === "partial") return
-    if (wish.kind === "session") return part(session, words, false)
+    if (wish.kind === "session") return part(session, refusal ?? nothing, false)
     if (wish.kind === "other" || client.socket?.write(declined) !== 1) return leave(session)
     upstream.pending = upstream.pending?.subarray(wish.length) ?? null
   }

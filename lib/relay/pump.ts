@@ -10,9 +10,13 @@
  * `shutdown()` sends the end and keeps reading, while `end()` closes both directions; `close()`
  * leaves the kernel to deliver what it has, `terminate()` resets.
  */
+import { observed } from "#base/histogram.ts"
+
+import { isLate } from "./deadline.ts"
 import { fromClient, fromServer, isIdle } from "./follow.ts"
-import { cut, otherSide, type Side, type Socket } from "./session.ts"
-import { startupLongest } from "./startup.ts"
+import { cancelWish, type KeyReader, readKey } from "./keys.ts"
+import { cut, otherSide, type Session, type Side, type Socket } from "./session.ts"
+import { isDeclined, isDenied, isNotYet, startupLongest } from "./startup.ts"
 
 export const handlers: Bun.SocketHandler<Side> = {
   /** A dialled socket; Bun calls this while the connect may still be under way. */
@@ -28,15 +32,23 @@ export const handlers: Bun.SocketHandler<Side> = {
     const { session } = side
     if (session.phase !== "led") return unled(side, chunk)
     const { shared, follow } = session
+    if (isLate(shared)) {
+      shared.overdue()
+      if (!side.isClient) return // of a server that is led to no more
+      return unled(side, chunk) // who had not spoken yet waits, and what it says now is kept
+    }
     const to = side.isClient ? session.upstream : session.client
     if (side.isClient) {
       shared.counters.bytesIn += chunk.byteLength
       if (follow !== null) fromClient(follow, chunk)
+      if (session.opening !== null && opens(session, session.opening, chunk)) return
     } else {
+      if (session.opening !== null && isDeferred(session, chunk)) return
       shared.counters.bytesOut += chunk.byteLength
+      if (session.keyReader !== null) learn(session, session.keyReader, chunk)
       if (follow !== null) {
         fromServer(follow, chunk)
-        if (shared.draining && to.ready && isIdle(follow)) return shared.rested(session, chunk)
+        if (session.leaving && to.ready && isIdle(follow)) return shared.rested(session, chunk)
       }
     }
     let taken = 0
@@ -66,10 +78,14 @@ export const handlers: Bun.SocketHandler<Side> = {
     if (side.session.phase !== "led") return endUnled(side)
     // A peer that half-closed is still there, or it has gone for good: only probes tell, and
     // nobody else will ask.
+    if (!side.isClient && side.session.opening !== null && side.session.shared.notYet(side.session))
+      return
     socket.setKeepAlive(true, 60_000)
     const other = otherSide(side)
     if (other.after === "nothing") other.after = "shut"
-    if (other.connected && other.pending === null) finish(other)
+    if (!other.connected) return
+    if (other.pending === null) finish(other)
+    else flush(other) // it may have waited for the rest of what might have been a CancelRequest
   },
 
   close(socket) {
@@ -81,6 +97,10 @@ export const handlers: Bun.SocketHandler<Side> = {
     if (session.phase !== "led") return cut(session)
     // What the client has sent meanwhile waits for the next address.
     if (!side.isClient && !side.connected) return session.shared.attempt(session)
+    if (!side.isClient && session.follow?.leaving === false && !session.client.ended)
+      session.shared.troubledAt = performance.now()
+    // as one does whose server crashes meanwhile
+    if (!side.isClient && session.opening !== null && session.shared.notYet(session)) return
     side.pending = null
     const other = otherSide(side)
     if (other.socket === null || !other.connected) return cut(session)
@@ -99,23 +119,86 @@ export const handlers: Bun.SocketHandler<Side> = {
   },
 }
 
+/**
+ * The first words of a destination. One that is not up yet says no more than that, and the client
+ * may be led there again; what it declines before a session begins is no answer.
+ */
+function isDeferred(session: Session, chunk: Uint8Array): boolean {
+  if (isDeclined(chunk)) return false
+  const { shared } = session
+  const notYet = isNotYet(chunk)
+  if (notYet) shared.troubledAt = performance.now()
+  if ((notYet || (isDenied(chunk) && isTroubled(shared))) && shared.notYet(session)) return true
+  session.opening = null
+  if (chunk[0] === authentication) shared.troubledAt = Number.NEGATIVE_INFINITY
+  return false
+}
+const authentication = 0x52
+
+/** For so long after it was not well, nobody is refused by a destination for good. */
+const recovering = 10_000
+const isTroubled = ({ troubledAt }: Session["shared"]): boolean =>
+  performance.now() - troubledAt < recovering
+
+/**
+ * The first words of a client whose destination has not answered. True: they are dealt with. What
+ * has been kept so far waits for its connection, or for the rest of what may be a CancelRequest.
+ */
+function opens(session: Session, opening: Uint8Array, chunk: Uint8Array): boolean {
+  const { upstream, shared, follow } = session
+  if (opening.byteLength > 0 || session.spoken) {
+    session.opening = chunk.slice()
+    if (follow?.leaving !== true || cancelWish(chunk).kind !== "cancel") return false
+    // encryption was declined before
+    session.spoken = false
+    upstream.pending = session.opening
+    if (shared.cancels(session)) return true
+    upstream.pending = null
+    session.spoken = true
+    return false
+  }
+  if (upstream.pending === null && cancelWish(chunk).kind === "none") {
+    session.opening = chunk.slice()
+    return false
+  }
+  keep(upstream, chunk)
+  if (shared.cancels(session)) return true
+  if (upstream.connected) flush(upstream)
+  else limit(session)
+  return true
+}
+
+/** The server's side of the start. */
+function learn(session: Session, reader: KeyReader, chunk: Uint8Array): void {
+  if ((session.follow?.offers ?? 0) > 0) return // one byte about encryption
+  const found = readKey(reader, chunk)
+  if (found === null) return
+  session.keyReader = null
+  if (found !== "" && session.follow?.opaque === false) session.shared.learn(session, found)
+}
+
 /** A client that is led nowhere has sent something. */
 function unled(side: Side, chunk: Uint8Array): void {
   const { session } = side
   if (session.phase === "parting" || session.phase === "over") return
   const { shared, follow, upstream } = session
   shared.counters.bytesIn += chunk.byteLength
-  if (follow !== null) fromClient(follow, chunk)
+  if (follow !== null && session.phase !== "prefaced") fromClient(follow, chunk)
   keep(upstream, chunk)
-  if ((upstream.pending?.byteLength ?? 0) > startupLongest) {
-    side.paused = true
-    side.socket?.pause()
-  }
+  limit(session)
   shared.heard(session)
+}
+
+/** Of one who waits no more is kept than begins a session. */
+function limit({ client, upstream }: Session): void {
+  if ((upstream.pending?.byteLength ?? 0) <= startupLongest) return
+  client.paused = true
+  client.socket?.pause()
 }
 
 /** It has sent its end: one that waits is gone, one that parts is done. */
 function endUnled(side: Side): void {
+  if (side.session.phase === "asking") return // it has said all, and waits for nothing
   if (side.session.phase !== "parting") return cut(side.session)
   if (side.shut) finish(side)
 }
@@ -125,7 +208,11 @@ function endUnled(side: Side): void {
  */
 function connected(side: Side): void {
   const { dial } = side.session
+  const { shared } = side.session
+  if (isLate(shared)) return shared.overdue()
   if (dial !== null && dial.timer !== null) clearTimeout(dial.timer)
+  if (dial !== null)
+    shared.counters.dials = observed(shared.counters.dials, performance.now() - dial.since)
   side.session.dial = null
   side.connected = true
   flush(side)
@@ -149,7 +236,11 @@ function flush(side: Side): void {
   const { socket, pending } = side
   if (socket === null) return
   if (pending !== null) {
-    if (!side.isClient) side.session.spoken = true
+    if (isLate(side.session.shared)) return side.session.shared.overdue()
+    if (!side.isClient) {
+      side.session.spoken = true
+      if (side.session.opening !== null) side.session.opening = pending
+    }
     const taken = socket.write(pending)
     if (taken < 0) return cut(side.session)
     if (taken < pending.byteLength) {
@@ -160,8 +251,8 @@ function flush(side: Side): void {
   }
   if (side.after !== "nothing") return finish(side)
   side.ready = true
-  const { shared, follow } = side.session
-  if (shared.draining && side.isClient && follow !== null && isIdle(follow))
+  const { shared, follow, leaving } = side.session
+  if (leaving && side.isClient && follow !== null && isIdle(follow))
     return shared.rested(side.session, null)
   const other = otherSide(side)
   if (!other.paused) return

@@ -11,82 +11,77 @@ import type { Applied, Relay, RelayOptions, Route } from "#port/relay.ts"
 import { millis, never } from "#base/brand.ts"
 
 import { newClients, type Tuning } from "./clients.ts"
-import { descriptor, descriptorLimit, setKeepalive } from "./libc.ts"
+import { newListener } from "./listener.ts"
 import { handlers } from "./pump.ts"
-import { newSession, type Side } from "./session.ts"
+import type { Socket } from "./session.ts"
+import { isSame, nowhere, only } from "./way.ts"
+import { ofPrimary } from "./words.ts"
 
 export interface TcpRelay extends Relay {
+  /** On another port than the options say. */
+  listen(port?: number): Promise<void>
   /** The port listened on; differs from the option when that is 0. 0 while not listening. */
   readonly port: number
+  /** Takes a client that another listener has accepted, and what it has said, as one of its own. */
+  take(client: Socket, said: Uint8Array | null): void
 }
 
-const usual: Tuning = { linger: millis(30_000), follow: true }
+export const usual: Tuning = {
+  linger: millis(30_000),
+  follow: true,
+  spare: null,
+  shared: false,
+  keys: null,
+}
 
 /** A relay that does not listen yet and has nowhere to lead clients. */
 export function relay(options: RelayOptions, tuning: Partial<Tuning> = {}): TcpRelay {
-  const clients = newClients(options, { ...usual, ...tuning })
-  const { shared } = clients
+  const all = { ...usual, ...tuning }
+  const clients = newClients(options, "primary", ofPrimary, all)
+  const listener = newListener(options, all.shared, clients)
   let route: Route = { kind: "wait", drain: null }
-  let listener: Bun.TCPSocketListener<Side> | null = null
 
-  const listen = async (): Promise<void> => {
-    if (listener !== null) return
-    shared.descriptorsMax = sessionDescriptors(descriptorLimit())
-    listener = Bun.listen<Side>({
-      hostname: options.host === "" ? "::" : options.host,
-      port: options.port,
-      allowHalfOpen: true,
-      exclusive: true,
-      data: newSession("over", null, shared).client, // of a refused socket: handlers leave it alone
-      socket: { ...handlers, open: (client) => clients.accept(client, route) },
-    })
-    setKeepalive(descriptor(listener), options.keepalive)
-  }
-  const unlisten = async (): Promise<void> => {
-    listener?.stop(false)
-    listener = null
-  }
   const apply = async (next: Route): Promise<Applied> => {
     if (same(route, next)) return clients.drained ?? "done"
     clients.overtake()
-    route = next // before cutting: whoever is accepted from here on belongs to the new route
-    if (next.kind === "wait" && next.drain !== null && next.drain > 0)
-      return clients.drain(next.drain)
-    clients.leadOnly(next.kind === "forward" ? next : null)
+    route = next
+    if (next.kind === "forward")
+      clients.lead(only(next), (at) => (isSame(at, next) ? "stays" : "ends"))
+    else if (next.drain !== null && next.drain > 0) return clients.drain(next.drain)
+    else clients.lead(nowhere, () => "ends")
     return "done"
   }
 
   return {
-    listen,
-    unlisten,
+    listen: listener.listen,
+    unlisten: listener.unlisten,
     apply,
+    allow: clients.allow,
+    take(client, said) {
+      clients.accept(client, false) // what a load balancer has to say has been said
+      if (said !== null) void handlers.data?.(client, Buffer.from(said))
+    },
     get listening() {
-      return listener !== null
+      return listener.listening
     },
     get port() {
-      return listener?.port ?? 0
+      return listener.port
     },
     stats: clients.stats,
     async [Symbol.asyncDispose]() {
-      await unlisten()
+      await listener.unlisten()
       await apply({ kind: "wait", drain: null })
       clients.dismiss()
     },
   }
 }
 
-/**
- * Sessions get all descriptors but 64 (a quarter of a small limit), which remain for the store,
- * logs and files.
- */
-const sessionDescriptors = (limit: number): number => limit - Math.min(64, Math.ceil(limit / 4))
-
 function same(a: Route, b: Route): boolean {
   switch (a.kind) {
     case "wait":
       return b.kind === "wait" && a.drain === b.drain
     case "forward":
-      return b.kind === "forward" && a.host === b.host && a.port === b.port
+      return b.kind === "forward" && isSame(a, b)
     default:
       return never(a)
   }

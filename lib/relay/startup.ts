@@ -38,6 +38,21 @@ export function beginning(bytes: Uint8Array): Beginning {
 
 /** The byte that declines encryption. */
 export const declined: Uint8Array = new TextEncoder().encode("N")
+export const isDeclined = (said: Uint8Array): boolean =>
+  said.byteLength === 1 && said[0] === declined[0]
+
+/** An ErrorResponse with this SQLSTATE (PostgreSQL, Appendix A); the severity is translated. */
+const isError = (said: Uint8Array, state: string): boolean =>
+  said[0] === 0x45 && Buffer.from(said).includes(`\0C${state}\0`)
+
+/** Of a server that is starting, recovering or stopping: it lets nobody in for now. */
+export const isNotYet = (said: Uint8Array): boolean => isError(said, "57P03")
+
+/**
+ * No rule of pg_hba.conf lets this client in. It may be so for good; but so says, too, a primary
+ * that was started again, as long as it lets no ordinary client in (reference 6.6).
+ */
+export const isDenied = (said: Uint8Array): boolean => isError(said, "28000")
 
 /** What a client that goes says to its server. */
 export const terminate: Uint8Array = new Uint8Array([0x58, 0, 0, 0, 4])

@@ -28,6 +28,7 @@ const discover: Reducer = (data, round) => {
         healthy: true,
         lastHealthyTime: round.now.wall,
         bootUUID: fact.info.bootUUID,
+        peerAddress: fact.info.peerAddress,
         postgresBinaryVersion: fact.info.postgresBinaryVersion,
       },
     })
@@ -60,7 +61,7 @@ function keeperStatus(keeper: Keeper, fact: KeeperFact, round: Round): Keeper {
       ? {}
       : {
           // a leftover, or another keeper's word, starts nobody (G6, D-16)
-          ...(fact.alive ? { bootUUID: info.bootUUID } : {}),
+          ...(fact.alive ? { bootUUID: info.bootUUID, peerAddress: info.peerAddress } : {}),
           postgresBinaryVersion: info.postgresBinaryVersion,
           ...(info.canBeMaster === undefined ? {} : { canBeMaster: info.canBeMaster }),
           ...(info.canBeSynchronousReplica === undefined

@@ -98,8 +98,8 @@ export async function campaign(
 /**
  * Renews every third of the time to live, and leaves the office when that did not succeed in time.
  */
-async function hold(
-  polls: Polls,
+export async function hold(
+  polls: Pick<Polls, "clock">,
   candidacy: Candidacy,
   sent: Millis,
   over: (why: string, cause?: unknown) => void,
@@ -201,7 +201,7 @@ async function guard(
  * than needed. After an outage the key would do so for all of its time again, and more: a new
  * leader of etcd lets every key live on from its own beginning.
  */
-async function giveBack(polls: Polls, candidacy: Candidacy): Promise<void> {
+export async function giveBack(polls: Giving, candidacy: Candidacy): Promise<void> {
   const { clock, closed } = polls
   const end = clock.now().mono + 4 * electionTtl // by then it has ended by itself
   while (!closed.aborted && clock.now().mono < end) {
@@ -210,9 +210,10 @@ async function giveBack(polls: Polls, candidacy: Candidacy): Promise<void> {
   }
 }
 const quitPause = millis(200)
+type Giving = Pick<Polls, "clock" | "timeout" | "closed">
 
 /** False: nobody knows whether the key is gone. */
-async function quitQuietly(polls: Polls, candidacy: Candidacy): Promise<boolean> {
+async function quitQuietly(polls: Omit<Giving, "closed">, candidacy: Candidacy): Promise<boolean> {
   const bound = millis(Math.min(polls.timeout, 1000))
   try {
     await within(polls.clock, bound, new AbortController().signal, (signal) =>
@@ -224,12 +225,12 @@ async function quitQuietly(polls: Polls, candidacy: Candidacy): Promise<boolean>
   }
 }
 
-interface Bell {
+export interface Bell {
   ring(): void
   wait(clock: Clock, ms: Millis, signal: AbortSignal): Promise<void>
 }
 
-function bell(): Bell {
+export function bell(): Bell {
   let rung = false
   let wake = (): void => {}
   return {

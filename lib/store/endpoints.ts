@@ -1,7 +1,7 @@
 /**
- * `--store-endpoints` for etcd, read as Go stolon reads it (reference 1.3), with its texts for what
- * it refuses. Gentler than Go in three ways that only help: blanks around an entry and empty
- * entries do not matter, and a missing port is etcd's.
+ * `--store-endpoints` for etcd and Consul, read as Go stolon reads it (reference 1.3), with its
+ * texts for what it refuses. Gentler than Go in three ways that only help: blanks around an entry
+ * and empty entries do not matter, and a missing port is the server's usual one.
  */
 import { goQuote } from "#base/text.ts"
 import { StoreError } from "#port/store.ts"
@@ -12,13 +12,22 @@ export interface Endpoints {
   readonly addresses: readonly string[]
 }
 
-const defaultEndpoint = "http://127.0.0.1:2379"
-const defaultPort = 2379
+/** Where a server of a kind is found that nothing is said about. */
+export interface UsualPlace {
+  readonly port: number
+}
+export const etcdPlace: UsualPlace = { port: 2379 }
+export const consulPlace: UsualPlace = { port: 8500 }
 const withScheme = /^[a-zA-Z][a-zA-Z0-9+-.]*:\/\//
 
-export function parseEndpoints(typed: readonly string[]): Endpoints {
+export function parseEndpoints(
+  typed: readonly string[],
+  { port }: UsualPlace = etcdPlace,
+): Endpoints {
   const entries = typed.map((entry) => entry.trim()).filter((entry) => entry !== "")
-  const parsed = (entries.length === 0 ? [defaultEndpoint] : entries).map(parseEndpoint)
+  const parsed = (entries.length === 0 ? [`http://127.0.0.1:${port}`] : entries).map((entry) =>
+    parseEndpoint(entry, port),
+  )
   const schemes = new Set(parsed.map(({ scheme }) => scheme))
   if (schemes.size > 1) throw refused("all the endpoints must have the same scheme")
   const [scheme] = schemes
@@ -31,7 +40,10 @@ export function parseEndpoints(typed: readonly string[]): Endpoints {
 export const refused = (why: string): StoreError =>
   new StoreError("invalid", `cannot create kv store: ${why}`)
 
-function parseEndpoint(entry: string): { readonly scheme: string; readonly address: string } {
+function parseEndpoint(
+  entry: string,
+  usualPort: number,
+): { readonly scheme: string; readonly address: string } {
   const marked = withScheme.test(entry)
   const scheme = marked ? entry.slice(0, entry.indexOf("://")).toLowerCase() : "http"
   const rest = marked ? entry.slice(entry.indexOf("://") + 3) : entry
@@ -40,7 +52,7 @@ function parseEndpoint(entry: string): { readonly scheme: string; readonly addre
   const wrong = hostTrouble(host)
   if (wrong !== null)
     throw refused(`cannot parse endpoint ${goQuote(entry)}: parse ${goQuote(entry)}: ${wrong}`)
-  return { scheme, address: withPort(host) }
+  return { scheme, address: withPort(host, usualPort) }
 }
 
 /** What net/url says of such a host; null when it is fine. */
@@ -65,8 +77,8 @@ const portTrouble = (port: string): string | null =>
     ? null
     : `invalid port ${goQuote(port)} after host`
 
-function withPort(host: string): string {
+function withPort(host: string, usual: number): string {
   const port = /:(\d*)$/.exec(host.slice(host.lastIndexOf("]") + 1))
-  if (port === null) return `${host}:${defaultPort}`
-  return port[1] === "" ? `${host}${defaultPort}` : host
+  if (port === null) return `${host}:${usual}`
+  return port[1] === "" ? `${host}${usual}` : host
 }

@@ -7,7 +7,7 @@
  * unless a second application is provably harmless.
  */
 import type { Millis } from "#base/brand.ts"
-import type { Expected, Leadership, Version, Written } from "#port/store.ts"
+import type { Expected, Leadership, Role, Version, Written } from "#port/store.ts"
 
 /** One key as a read found it. */
 export interface Entry {
@@ -58,4 +58,6 @@ export interface KeyValue extends AsyncDisposable {
   unseat(prefix: string, value: string, signal: AbortSignal): Promise<boolean>
   /** Stands for election below `prefix` and resolves when first. */
   campaign(prefix: string, value: string, signal: AbortSignal): Promise<Leadership>
+  /** Shows the platform the role of each keeper; `guard` is a leadership's token. */
+  announce?(roles: ReadonlyMap<string, Role>, guard: string, signal: AbortSignal): Promise<void>
 }

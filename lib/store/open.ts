@@ -34,6 +34,18 @@ export async function openKeyValue(
       const { openEtcd } = await import("./etcdv3.ts")
       return openEtcd(settings, realClock)
     }
+    case "etcdv2": {
+      const { openEtcdV2 } = await import("./etcdv2.ts")
+      return openEtcdV2(settings, realClock)
+    }
+    case "consul": {
+      const { openConsul } = await import("./consul.ts")
+      return openConsul(settings, realClock)
+    }
+    case "kubernetes": {
+      const { openKubernetes } = await import("./kubernetes.ts")
+      return openKubernetes(settings, realClock)
+    }
     default:
       return never(settings.backend)
   }

@@ -59,9 +59,20 @@ export function storeOver(
     unseat: (uid, signal) => kv.unseat(keys.election, uid, signal),
     campaign: (uid, signal) => kv.campaign(keys.election, uid, signal),
     watch: (what, changed, signal) => kv.watch(watched(keys, what), changed, signal),
+    ...announcing(kv),
     [Symbol.asyncDispose]: () => kv[Symbol.asyncDispose](),
   }
 }
+
+/** Only where the backend has a place for it. */
+const announcing = (kv: KeyValue): Pick<Store, "announce"> =>
+  kv.announce === undefined
+    ? {}
+    : {
+        async announce(roles, leadership, signal) {
+          if (!leadership.signal.aborted) await kv.announce?.(roles, leadership.token, signal)
+        },
+      }
 
 const watched = (keys: Keys, what: "clusterdata" | "everything"): readonly string[] =>
   what === "clusterdata"

@@ -46,3 +46,13 @@ function systemRoots(): Buffer {
   const system = getCACertificates("system")
   return Buffer.from((system.length > 0 ? system : rootCertificates).join("\n"))
 }
+
+/** As `fetch` takes them. */
+export function fetchTls(files: StoreSettings["tls"]): BunFetchRequestInit["tls"] {
+  const { ca, client, skipVerify } = readTls(files)
+  return {
+    ca,
+    ...(client === null ? {} : { cert: client.cert, key: client.key }),
+    rejectUnauthorized: !skipVerify,
+  }
+}

@@ -1,7 +1,9 @@
 /**
  * The small HTTP endpoint of every component: `/metrics` for Prometheus, `/healthz` for whoever
- * restarts containers. It only reads; nothing can be commanded through it.
+ * restarts containers, and what a component has beyond that. It only reads; nothing can be
+ * commanded through it.
  */
+import { never } from "#base/brand.ts"
 import { splitAddress } from "./address.ts"
 
 export interface HttpOptions {
@@ -11,7 +13,14 @@ export interface HttpOptions {
   readonly metrics: () => string
   /** Why the component is not well; empty when it is. */
   readonly unhealthy: () => readonly string[]
+  /** Other pages, by their path. */
+  readonly pages?: Readonly<Record<string, () => Page>>
 }
+
+export type Page =
+  /** 200 without reasons, else 503 and a line for each. */
+  | { readonly kind: "check"; readonly reasons: readonly string[] }
+  | { readonly kind: "json"; readonly value: unknown }
 
 export interface HttpServer extends AsyncDisposable {
   /** The port listened on, also when port 0 was asked for. */
@@ -43,11 +52,26 @@ export function serveHttp(options: HttpOptions): HttpServer {
 const text = (status: number, body: string): Response =>
   new Response(body, { status, headers: textType })
 
-function answer(request: Request, options: HttpOptions): Response {
+function answer(request: Request, { metrics, unhealthy, pages }: HttpOptions): Response {
   const { pathname } = new URL(request.url)
-  if (pathname !== "/metrics" && pathname !== "/healthz") return text(404, "not found\n")
+  const page =
+    pathname === "/healthz"
+      ? (): Page => ({ kind: "check", reasons: unhealthy() })
+      : Object.hasOwn(pages ?? {}, pathname)
+        ? pages?.[pathname]
+        : undefined
+  if (pathname !== "/metrics" && page === undefined) return text(404, "not found\n")
   if (request.method !== "GET" && request.method !== "HEAD") return text(405, "only GET\n")
-  if (pathname === "/metrics") return new Response(options.metrics(), { headers: metricsType })
-  const reasons = options.unhealthy()
-  return reasons.length === 0 ? text(200, "ok\n") : text(503, `${reasons.join("\n")}\n`)
+  if (page === undefined) return new Response(metrics(), { headers: metricsType })
+  const shown = page()
+  switch (shown.kind) {
+    case "check": {
+      const { reasons } = shown
+      return reasons.length === 0 ? text(200, "ok\n") : text(503, `${reasons.join("\n")}\n`)
+    }
+    case "json":
+      return Response.json(shown.value)
+    default:
+      return never(shown)
+  }
 }

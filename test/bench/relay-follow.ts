@@ -28,7 +28,8 @@ else await measure(Number(process.argv[2] ?? 7))
 async function carry(follow: boolean, port: number): Promise<void> {
   const keepalive = { idle: 0, interval: 0, count: 0 }
   const hold = { timeout: millis(30_000), max: 1 }
-  const options = { host: local, port: 0, dialTimeout: millis(5_000), keepalive, hold }
+  const open = { max: 0, prefaced: false }
+  const options = { host: local, port: 0, dialTimeout: millis(5_000), keepalive, hold, ...open }
   await using proxy = relay(options, { follow })
   await proxy.listen()
   await proxy.apply({ kind: "forward", host: local, port })

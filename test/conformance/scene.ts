@@ -40,16 +40,26 @@ export interface Scene extends AsyncDisposable {
 
 let scenes = 0
 
-export function scene(settings: (clusterName: string) => StoreSettings): Scene {
+/** How stores are opened where a test's process is not what a user's would be. */
+export interface Opening {
+  open(settings: StoreSettings): Promise<Store>
+  forChild(settings: StoreSettings, role: Role): StoreSettings
+}
+const plain: Opening = { open: (it) => openStore(it), forChild: (it) => it }
+
+export function scene(
+  settings: (clusterName: string) => StoreSettings,
+  opening: Opening = plain,
+): Scene {
   const mine = settings(`c${process.pid}-${++scenes}`)
   const stack = new AsyncDisposableStack()
   const over = new AbortController()
   return {
     settings: mine,
     base: `${mine.prefix}/${mine.clusterName}`,
-    store: async (changes) => stack.use(await openStore({ ...mine, ...changes })),
+    store: async (changes) => stack.use(await opening.open({ ...mine, ...changes })),
     raw: async (changes) => stack.use(await openKeyValue({ ...mine, ...changes }, never)),
-    child: (role) => stack.use(startHolder(mine, role)),
+    child: (role) => stack.use(startHolder(opening.forChild(mine, role), role)),
     async watch(store, what) {
       const counter = { wakes: 0 }
       const standing = Promise.withResolvers<void>()

@@ -6,13 +6,26 @@ import { describe, expect, test } from "bun:test"
 import { millis } from "#base/brand.ts"
 import { StoreError, type StoreSettings } from "#port/store.ts"
 import { electionTtl } from "#store/election.ts"
-import { document, k, keeper, never, nonceOf, proxy, s, scene, sentinel } from "./scene.ts"
+import {
+  type Opening,
+  document,
+  k,
+  keeper,
+  never,
+  nonceOf,
+  proxy,
+  s,
+  scene,
+  sentinel,
+} from "./scene.ts"
 import { timed, until } from "./wait.ts"
 
 export interface Backend {
   readonly name: string
   /** Called inside tests, when the server runs. */
   settings(clusterName: string): StoreSettings
+  /** Absent: as `openStore` does. */
+  readonly opening?: Opening
   /** Tests this backend does not take, and why. */
   readonly skip: readonly { readonly reason: string; readonly tests: readonly string[] }[]
 }
@@ -20,7 +33,8 @@ export interface Backend {
 type Case = (name: string, body: () => Promise<void>, timeout?: number) => void
 
 export function storeConformance(backend: Backend): void {
-  const open = (): ReturnType<typeof scene> => scene((name) => backend.settings(name))
+  const open = (): ReturnType<typeof scene> =>
+    scene((name) => backend.settings(name), backend.opening)
   const it: Case = (name, body, timeout = 20_000) => {
     const skipped = backend.skip.find(({ tests }) => tests.includes(name))
     if (skipped === undefined) test.concurrent(name, body, timeout)
@@ -107,7 +121,7 @@ function clusterData(it: Case, open: Open): void {
 
   it("swap() loses no increment of several processes", async () => {
     await using here = open()
-    const key = `${here.base}/counter`
+    const key = `${here.base}/clusterdata`
     const children = Array.from({ length: 3 }, () => here.child({ kind: "count", key, times: 30 }))
     for (const child of children) await child.said("counted")
     const kv = await here.raw()
@@ -283,7 +297,8 @@ function infos(it: Case, open: Open): void {
       const found = await store.infos(never)
       return !found.sentinels.has(s("s2"))
     })
-    expect((await kv.list([`${here.base}/sentinels/info`], never))[0]?.length).toBe(1)
+    const left = async () => (await kv.list([`${here.base}/sentinels/info`], never))[0]?.length
+    await until("a newcomer to find the other alone", async () => (await left()) === 1)
   })
 
   it("withdraw() removes an info at once, and missing is fine", async () => {

@@ -11,7 +11,7 @@ import { rm } from "node:fs/promises"
 import { join } from "node:path"
 import { type Facts, facts } from "#ctl/status.ts"
 import { postgresPrograms } from "#cmd/dev-place.ts"
-import type { Store } from "#port/store.ts"
+import type { Store, StoreSettings } from "#port/store.ts"
 import { openStore } from "#store/open.ts"
 import { settingsOf } from "#test/conformance/scene.ts"
 import { addressFile } from "#system/protocol.ts"
@@ -27,8 +27,24 @@ import { freePorts } from "#test/conformance/ports.ts"
 import { until } from "#test/conformance/wait.ts"
 import { type Place, environment, newPlace, ownedDirectory, superuser, words } from "./place.ts"
 
+/** A store that brings more than an address: each component begins in a place of its own there. */
+export interface Platform {
+  /** For `ctl`, and the harness itself. */
+  readonly settings: StoreSettings
+  readonly flags: readonly string[]
+  /** For the components. */
+  readonly inside: readonly string[]
+  /** Makes the place of a component; the environment that it finds there. */
+  prepare(name: string, component: ComponentKind): Promise<Readonly<Record<string, string>>>
+  /** How a component of this process finds the store from that place. */
+  settingsOf(name: string, component: ComponentKind): Promise<StoreSettings>
+}
+export type ComponentKind = "keeper" | "sentinel" | "proxy"
+
 export interface ClusterOptions {
   readonly backend: "sqlite" | "etcdv3"
+  /** In place of the backend; what it starts ends with the stack, after the cluster. */
+  readonly platform?: (stack: AsyncDisposableStack) => Promise<Platform>
   readonly keepers?: number
   readonly sentinels?: number
   readonly proxies?: number
@@ -94,25 +110,29 @@ export interface Cluster extends AsyncDisposable {
   logs(): string
 }
 
+export const clusterName = "e2e"
 const never = new AbortController().signal
 
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   await using building = new AsyncDisposableStack()
   const place = building.use(await newPlace("stolon-e2e-"))
+  const platform = (await options.platform?.(building)) ?? null
   const etcd =
-    options.backend === "etcdv3"
+    options.backend === "etcdv3" && platform === null
       ? building.use(await startEtcd({ members: options.etcdMembers ?? 1 }))
       : null
   const endpoint = etcd?.endpoints.join() ?? join(place.directory, "store.db")
-  const common = [
-    "--cluster-name=e2e",
-    `--store-backend=${options.backend}`,
-    `--store-endpoints=${endpoint}`,
-  ]
-  const component = [...common, ...(options.flags ?? [])]
+  const storeFlags = [`--store-backend=${options.backend}`, `--store-endpoints=${endpoint}`]
+  const named = [`--cluster-name=${clusterName}`]
+  const common = [...named, ...(platform?.flags ?? storeFlags)]
+  const component = [...named, ...(platform?.inside ?? storeFlags), ...(options.flags ?? [])]
+  const surroundings: Platform["prepare"] = async (name, kind) =>
+    (await platform?.prepare(name, kind)) ?? {}
   await ctl(common, ["init", "--yes", JSON.stringify({ initMode: "new", ...options.spec })])
   const store = building.use(
-    await openStore(settingsOf(options.backend, endpoint.split(","), "e2e")),
+    await openStore(
+      platform?.settings ?? settingsOf(options.backend, endpoint.split(","), clusterName),
+    ),
   )
   const nodes: Node[] = []
   const parts: Part[] = []
@@ -127,25 +147,27 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   })
   const programs = options.programs ?? postgresPrograms("")
   const addNode = async (uid = `keeper${nodes.length + 1}`): Promise<Node> => {
-    const made = await newNode(place, component, programs, uid)
+    const env = await surroundings(uid, "keeper")
+    const made = await newNode(place, component, programs, uid, null, env)
     await options.prepare?.(made.uid, made.dataDir)
     nodes.push(made)
     made.start()
     return made
   }
   for (let i = 0; i < (options.keepers ?? 3); i++) await addNode()
-  const sentinels = Array.from({ length: options.sentinels ?? 2 }, (_, i) =>
+  const sentinels: Part[] = []
+  for (let i = 1; i <= (options.sentinels ?? 2); i++) {
+    const env = await surroundings(`sentinel${i}`, "sentinel")
     // beside an etcd of this machine it would take the address that others see
-    newPart(place, `sentinel${i + 1}`, [
-      "sentinel",
-      "--peer-listen-address=127.0.0.1",
-      ...component,
-    ]),
-  )
-  const proxies = (await freePorts(options.proxies ?? 1)).map((port, i) => ({
-    part: newPart(place, `proxy${i + 1}`, ["proxy", ...component, `--port=${port}`]),
-    port,
-  }))
+    const argv = ["sentinel", "--peer-listen-address=127.0.0.1", ...component]
+    sentinels.push(newPart(place, `sentinel${i}`, argv, env))
+  }
+  const proxies: { readonly part: Part; readonly port: number }[] = []
+  for (const port of await freePorts(options.proxies ?? 1)) {
+    const name = `proxy${proxies.length + 1}`
+    const argv = ["proxy", ...component, `--port=${port}`]
+    proxies.push({ part: newPart(place, name, argv, await surroundings(name, "proxy")), port })
+  }
   const [first] = proxies
   if (first === undefined) throw new Error("a cluster has a proxy")
   parts.push(...sentinels, ...proxies.map(({ part }) => part))
@@ -184,7 +206,7 @@ async function look(store: Store): Promise<Facts> {
     store.leader(never),
   ])
   const data = reading.kind === "found" ? reading.data : null
-  return facts("e2e", { data, infos, leader })
+  return facts(clusterName, { data, infos, leader })
 }
 
 /** Throws what is missing, so that a deadline's message says it. */
@@ -224,11 +246,20 @@ async function ctl(common: readonly string[], argv: readonly string[]): Promise<
 }
 
 /** A component of ours, not started yet. */
-export const newPart = (place: Place, name: string, argv: readonly string[]): Part =>
-  newProgram(place, name, words(argv))
+export const newPart = (
+  place: Place,
+  name: string,
+  argv: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Part => newProgram(place, name, words(argv), env)
 
 /** Any program, started and ended as a component is. */
-export function newProgram(place: Place, name: string, command: readonly string[]): Part {
+export function newProgram(
+  place: Place,
+  name: string,
+  command: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Part {
   const log = join(place.directory, `${name}.log`)
   let child: Bun.Subprocess | null = null
   const end = async (signal: NodeJS.Signals): Promise<number | null> => {
@@ -251,7 +282,7 @@ export function newProgram(place: Place, name: string, command: readonly string[
       const output = openSync(log, "a")
       child = Bun.spawn([...command], {
         stdio: ["ignore", output, output],
-        env: environment(),
+        env: { ...environment(), ...env },
         cwd: "/tmp",
       })
       closeSync(output)
@@ -268,11 +299,12 @@ export async function newNode(
   programs: string,
   uid: string,
   given: number | null = null,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<Node> {
   const dataDir = join(place.directory, uid)
   await ownedDirectory(dataDir)
   const port = given ?? (await freePorts(1))[0] ?? 0
-  const part = newPart(place, uid, [
+  const argv = [
     "keeper",
     ...common,
     `--uid=${uid}`,
@@ -284,7 +316,8 @@ export async function newNode(
     `--pg-su-passwordfile=${place.superuserFile}`,
     "--pg-repl-username=repl",
     `--pg-repl-passwordfile=${place.replicationFile}`,
-  ])
+  ]
+  const part = newPart(place, uid, argv, env)
   const pidIn = (file: string, pattern: RegExp): number | null => {
     try {
       const found = pattern.exec(readFileSync(join(dataDir, file), "utf8"))?.[1]

@@ -6,7 +6,6 @@
 import { millis } from "#base/brand.ts"
 import { relay } from "#relay/relay.ts"
 import { openStore } from "#store/open.ts"
-import { settingsOf } from "#test/conformance/scene.ts"
 import { until } from "#test/conformance/wait.ts"
 import { realChance } from "#system/chance.ts"
 import { realClock } from "#system/clock.ts"
@@ -17,6 +16,7 @@ import { runGoProxy } from "#test/peers/proxy.ts"
 import { runGoSentinel } from "#test/peers/sentinel.ts"
 import { type GoPorts, type GoStore, goStore } from "#test/peers/store.ts"
 import { type RealMachine, replication } from "./go-machine.ts"
+import type { ComponentKind, Platform } from "./cluster.ts"
 import { superuser, superuserPassword } from "./place.ts"
 
 /** A running Go component. */
@@ -36,19 +36,26 @@ export interface GoSide extends AsyncDisposable {
   proxy(port: number): GoPart
 }
 
-export async function goSide(endpoints: readonly string[]): Promise<GoSide> {
-  const store = await openStore(settingsOf("etcdv3", endpoints, "e2e"))
+export async function goSide(platform: Platform): Promise<GoSide> {
+  const stores = new AsyncDisposableStack()
+  const store = stores.use(await openStore(platform.settings))
   const go = goStore(store)
   const lines: string[] = []
   const parts = new Set<GoPart>()
   const run = (
     name: string,
+    kind: ComponentKind,
     work: (ports: GoPorts, signal: AbortSignal) => Promise<void>,
   ): GoPart => {
     const end = new AbortController()
     const log = (line: string): void => void lines.push(`go ${name}: ${line}`)
-    const ports = { store: go, clock: realClock, chance: realChance, log }
-    const ended = work(ports, end.signal).catch((error: unknown) => log(`ended: ${String(error)}`))
+    const begin = async (): Promise<void> => {
+      // not closed before the end: what a killed component has said stays for its time
+      const own = stores.use(await openStore(await platform.settingsOf(name, kind)))
+      const ports = { store: goStore(own), clock: realClock, chance: realChance, log }
+      await work(ports, end.signal)
+    }
+    const ended = begin().catch((error: unknown) => log(`ended: ${String(error)}`))
     const part: GoPart = {
       async stop() {
         parts.delete(part)
@@ -88,7 +95,7 @@ export async function goSide(endpoints: readonly string[]): Promise<GoSide> {
         throw new Error("there is a cluster already")
     },
     keeper: (uid, machine) =>
-      run(uid, (ports, signal) =>
+      run(uid, "keeper", (ports, signal) =>
         runGoKeeper(
           ports,
           machine,
@@ -103,21 +110,25 @@ export async function goSide(endpoints: readonly string[]): Promise<GoSide> {
         ),
       ),
     sentinel: () =>
-      run("sentinel", (ports, signal) => runGoSentinel(ports, ports.chance.uid(), signal)),
+      run("sentinel", "sentinel", (ports, signal) =>
+        runGoSentinel(ports, ports.chance.uid(), signal),
+      ),
     proxy: (port) =>
-      run("proxy", async (ports, signal) => {
+      run("proxy", "proxy", async (ports, signal) => {
         await using carrier = relay({
           host: "127.0.0.1",
           port,
           dialTimeout: millis(5_000),
           keepalive: { idle: 0, interval: 0, count: 0 },
           hold: { timeout: millis(0), max: 0 },
+          max: 0,
+          prefaced: false,
         })
         await runGoProxy({ ...ports, relay: carrier }, ports.chance.uid(), signal)
       }),
     async [Symbol.asyncDispose]() {
       await Promise.all([...parts].map((part) => part.stop()))
-      await store[Symbol.asyncDispose]()
+      await stores.disposeAsync()
     },
   }
 }

@@ -64,14 +64,22 @@ export const words = (argv: readonly string[]): readonly string[] =>
   wordsOf(["/proc/self/exe", ...argv])
 
 /** The same for any other program. */
-export function wordsOf(command: readonly string[]): readonly string[] {
-  const who =
+export const wordsOf = (command: readonly string[]): readonly string[] =>
+  launched(
     user === null
       ? []
-      : ["--uid", `${user.uid}`, "--gid", `${user.gid}`, "--groups", user.groups.join()]
-  const orders = [...who, "--pdeathsig", "SIGTERM", "--parent", `${process.pid}`]
-  return [binary, "launch", ...orders, "--", ...command]
-}
+      : ["--uid", `${user.uid}`, "--gid", `${user.gid}`, "--groups", user.groups.join()],
+    command,
+  )
+
+/** The same for a program that runs as whoever we are: one that lies in the checkout. */
+export const wordsAsOurselves = (command: readonly string[]): readonly string[] =>
+  launched([], command)
+
+const launched = (who: readonly string[], command: readonly string[]): readonly string[] => [
+  ...[binary, "launch", ...who, "--pdeathsig", "SIGTERM", "--parent", `${process.pid}`, "--"],
+  ...command,
+]
 
 /** An environment without settings of the person who runs the tests. */
 export const environment = (): Record<string, string> => {

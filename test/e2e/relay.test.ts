@@ -10,6 +10,8 @@ import postgres from "postgres"
 
 import { millis } from "#base/brand.ts"
 import { type Follow, fromClient, fromServer, isIdle, newFollow } from "#relay/follow.ts"
+import { newKeys } from "#relay/keys.ts"
+import { readers } from "#relay/readers.ts"
 import { relay } from "#relay/relay.ts"
 import { until } from "#test/unit/relay/world.ts"
 
@@ -35,6 +37,13 @@ async function server() {
   return {
     port,
     log: () => readFileSync(log, "utf8"),
+    /** Somebody is in pg_sleep. */
+    sleeping(): boolean {
+      const sql = "select count(*) > 0 from pg_stat_activity where wait_event = 'PgSleep'"
+      const where = ["-h", local, "-p", `${port}`, "-U", "me", "postgres"]
+      const asked = Bun.spawnSync([join(bin, "psql"), "-XAtc", sql, ...where])
+      return asked.stdout.toString().trim() === "t"
+    },
     [Symbol.dispose]() {
       run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
       rmSync(directory, { recursive: true, force: true })
@@ -170,6 +179,8 @@ if (asPostgres(import.meta.path)) {
       dialTimeout: millis(5_000),
       keepalive: { idle: 0, interval: 0, count: 0 },
       hold: { timeout: millis(30_000), max: 100 },
+      max: 0,
+      prefaced: false,
     })
     await proxy.listen()
     const to = { kind: "forward", host: local, port: at.port } as const
@@ -181,7 +192,7 @@ if (asPostgres(import.meta.path)) {
       expect(await proxy.apply({ kind: "wait", drain: millis(5_000) })).toBe("done")
       expect(proxy.stats()).toMatchObject({ sessions: 0, cut: 0, drained: before.drained + 8 })
       const said = await new Response(bench.stderr).text()
-      expect(said).toContain("the primary of this cluster is being switched over")
+      expect(said).toContain("the proxy has ended this connection while it was idle")
       await bench.exited
     }
     const held = program("psql", proxy.port, ["-X", "-At", "-c", "select 'led on'"])
@@ -190,5 +201,34 @@ if (asPostgres(import.meta.path)) {
     expect(await new Response(held.stdout).text()).toBe("led on\n")
     // A session that ends inside a transaction is one that the server complains of.
     expect(at.log()).not.toMatch(/open transaction|connection reset|could not receive/i)
+  }, 60_000)
+  test("D-61 psql cancels through one port what runs behind the other, on the server where it runs", async () => {
+    using primary = await server()
+    using standby = await server()
+    const options = {
+      ...{ host: local, port: 0, dialTimeout: millis(5_000), max: 0, prefaced: false },
+      keepalive: { idle: 0, interval: 0, count: 0 },
+      hold: { timeout: millis(30_000), max: 100 },
+    }
+    const keys = newKeys()
+    await using proxy = relay(options, { keys })
+    await using reads = readers(options, proxy, { keys })
+    await proxy.listen()
+    await reads.listen()
+    await proxy.apply({ kind: "forward", host: local, port: primary.port })
+    await reads.apply({ to: [[{ host: local, port: standby.port }]], leaving: [] })
+    for (const [port, at] of [
+      [proxy.port, primary],
+      [reads.port, standby],
+    ] as const) {
+      const sleeper = program("psql", port, ["-X", "-c", "select pg_sleep(60)"])
+      const accepted = (): number => proxy.stats().accepted + reads.stats().accepted
+      await until("it sleeps", () => at.sleeping())
+      const before = accepted()
+      sleeper.kill("SIGINT")
+      expect(await new Response(sleeper.stderr).text()).toContain("canceling statement due to user")
+      expect(accepted()).toBe(before + 1)
+      await sleeper.exited
+    }
   }, 60_000)
 }

@@ -10,6 +10,7 @@ import { duration } from "#base/duration.ts"
 import { startEtcd } from "#test/conformance/etcd.ts"
 import { freePorts } from "#test/conformance/ports.ts"
 import { until } from "#test/conformance/wait.ts"
+import { addressed } from "./addressed.ts"
 import { newNode, newPart } from "./cluster.ts"
 import { bootOf, goSide, lastWriter, settled, view } from "./go-cluster.ts"
 import { realMachine } from "./go-machine.ts"
@@ -31,7 +32,7 @@ test("a Go primary that dies under our leader is replaced by our standby, and no
   await using building = new AsyncDisposableStack()
   const place = building.use(await newPlace("stolon-takeover-"))
   const etcd = building.use(await startEtcd())
-  const go = building.use(await goSide(etcd.endpoints))
+  const go = building.use(await goSide(addressed("etcdv3", etcd.endpoints)))
   const logs: string[] = []
   try {
     const [proxyPort = 0, first = 0, second = 0] = await freePorts(3)

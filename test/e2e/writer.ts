@@ -35,9 +35,15 @@ export interface Ears {
   readonly onclose?: () => void
 }
 
-/** A connection to a port of this machine, as the superuser; see `connectTo`. */
-export const connect = (port: number, onnotice: () => void = () => {}): Connected =>
-  connectTo({ host, port, user: superuser, password: superuserPassword }, { onnotice })
+/** A port of this machine, to be entered as the superuser of our clusters; or any other door. */
+export type At = number | Door
+
+/** A connection; see `connectTo`. */
+export const connect = (at: At, onnotice: () => void = () => {}): Connected =>
+  connectTo(
+    typeof at === "number" ? { host, port: at, user: superuser, password: superuserPassword } : at,
+    { onnotice },
+  )
 
 export type Connected = ReturnType<typeof connectTo>
 
@@ -81,7 +87,7 @@ const attemptMs = 1_000
 const connectionsMax = 100
 
 /** Begins to write; `table` is created when it is not there. */
-export async function startWriter(port: number, table = "written"): Promise<Writer> {
+export async function startWriter(port: At, table = "written"): Promise<Writer> {
   await until("the table to be there", () => createTable(port, table), 30_000)
   const acknowledged = new Set<number>()
   const times: number[] = []
@@ -140,7 +146,7 @@ interface Connection {
   cancelled: number
 }
 
-function newConnection(port: number): Connection {
+function newConnection(port: At): Connection {
   const connection: Connection = {
     sql: connect(port, () => connection.cancelled++),
     fresh: true,
@@ -166,7 +172,7 @@ async function inTime(query: Promise<unknown>): Promise<boolean> {
   }
 }
 
-async function once<T>(port: number, work: (sql: Connected) => Promise<T>): Promise<T> {
+async function once<T>(port: At, work: (sql: Connected) => Promise<T>): Promise<T> {
   const sql = connect(port)
   try {
     return await work(sql)
@@ -175,20 +181,20 @@ async function once<T>(port: number, work: (sql: Connected) => Promise<T>): Prom
   }
 }
 
-const createTable = (port: number, table: string): Promise<boolean> =>
+const createTable = (port: At, table: string): Promise<boolean> =>
   once(port, async (sql) => {
     await sql`create table if not exists ${sql(table)} (id bigint primary key)`
     return true
   })
 
-const highest = (port: number, table: string): Promise<number> =>
+const highest = (port: At, table: string): Promise<number> =>
   once(port, async (sql) => {
     const [row] = await sql`select coalesce(max(id), 0)::int as id from ${sql(table)}`
     return Number(row?.["id"] ?? 0)
   })
 
 /** The ids in the table, as the server at `port` has them. */
-export const rowsAt = (port: number, table = "written"): Promise<ReadonlySet<number>> =>
+export const rowsAt = (port: At, table = "written"): Promise<ReadonlySet<number>> =>
   once(port, async (sql) => {
     const rows = await sql`select id::int from ${sql(table)}`
     return new Set(rows.map((row) => Number(row["id"])))
@@ -196,13 +202,13 @@ export const rowsAt = (port: number, table = "written"): Promise<ReadonlySet<num
 
 /** The rows that the server at `port` answers to a statement with. */
 export const ask = (
-  port: number,
+  port: At,
   statement: string,
 ): Promise<readonly Readonly<Record<string, unknown>>[]> =>
   once(port, async (sql) => await sql.unsafe(statement))
 
 /** The one value that it answers with, as text. */
-export async function askOne(port: number, statement: string): Promise<string> {
+export async function askOne(port: At, statement: string): Promise<string> {
   const [row] = await ask(port, statement)
   return String(Object.values(row ?? {})[0])
 }

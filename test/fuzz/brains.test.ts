@@ -164,7 +164,9 @@ fuzz("D-79 a proxy routes by odd documents to a real address or to nobody", 3_00
   const destination = random.below(2) === 0 ? null : { host: "10.0.0.1", port: 5432 }
   const listening = random.below(2) === 0
   const [draining, told] = [random.below(4) === 0, generation(random.below(9))]
-  const snapshot = { self, readAt: millis(1_000), destination, draining, told, listening }
+  const reads = random.below(2) === 0 ? "none" : "open"
+  const here = { self, readAt: millis(1_000), destination, draining, told, listening }
+  const snapshot = { ...here, reads } as const
   const decision = decideProxy({ ...snapshot, view: { kind: "found", data } }, memory, at(1_500))
   for (const act of decision.output.acts) {
     if (act.kind === "forward") {

@@ -3,12 +3,13 @@
  * Everything that a run decides comes through the ports.
  */
 import { type KeeperOptions, runKeeper } from "#agent/keeper.ts"
+import { millis } from "#base/brand.ts"
 import { runProxy } from "#agent/proxy.ts"
 import { runSentinel } from "#agent/sentinel.ts"
 import { type KeeperUID, type SentinelUID, keeperUID } from "#model/ids.ts"
 import type { PeerEndpoint, Peers } from "#port/peer.ts"
 import type { Postgres } from "#port/postgres.ts"
-import type { Relay } from "#port/relay.ts"
+import type { Readers, Relay } from "#port/relay.ts"
 import { users } from "./conf.ts"
 import type { Ports } from "./nodes.ts"
 import { pgPort } from "./server.ts"
@@ -41,9 +42,15 @@ export const agents = {
     runSentinel(ports, { uid, initialSpec: null, report: () => {} }, signal),
   proxy: (
     ports: Ports & Pick<Talk, "peers"> & { readonly relay: Relay },
+    readers: Readers | null,
     listenAddress: string,
     signal: AbortSignal,
-  ): Promise<void> => runProxy(ports, { stopListening: true, listenAddress }, signal),
+  ): Promise<void> => {
+    const rules = { policy: "least-lag", lagMax: 0n, zone: "" } as const
+    const reads = readers === null ? {} : { readers: { relay: readers, rules, report: () => {} } }
+    const options = { stopListening: true, listenAddress, shutdownTimeout: millis(3_000) }
+    return runProxy({ ...ports, ...reads }, options, signal)
+  },
   keeper: (
     ports: Ports & Talk & { readonly postgres: Postgres },
     flags: KeeperFlags,
@@ -65,6 +72,7 @@ export const agents = {
         : { name: users.replication, method: "md5", password: "repl" },
       canBeMaster,
       canBeSynchronousReplica,
+      zone: "",
       report: () => {},
     }
     return runKeeper(ports, options, signal)

@@ -4,7 +4,8 @@
  * was not promised anything (N2) and stays out.
  */
 import type { Ledger } from "./ledger.ts"
-import { type Connection, type SimRelay, open, write } from "./relay.ts"
+import type { SimReaders } from "./readers.ts"
+import { type Connection, type SimRelay, type Way, open, write } from "./relay.ts"
 import type { Host } from "./host.ts"
 import { type Servers, addressOf, cancelWaits } from "./server.ts"
 import { isPrimary } from "./sim.ts"
@@ -22,6 +23,9 @@ export interface WriterSetting {
   readonly ledger: Ledger
   /** Present proxies; they come and go. */
   readonly relays: () => readonly SimRelay[]
+  /** Their ports for reads, and clients there: they write when the server takes writes. */
+  readonly readers?: () => readonly SimReaders[]
+  readonly reading?: number
   readonly hosts: readonly Host[]
   readonly direct: number
   readonly proxied: number
@@ -37,8 +41,15 @@ export function startWriters(setting: WriterSetting): Writers {
   let running = true
   const { world, servers, ledger, relays, hosts } = setting
   const next = (): number => rows++
+  const wayOf = (kind: "direct" | "proxied" | "reading", turn: number): Way | null => {
+    if (kind === "direct") return target(world, hosts)
+    const relay = any(relays(), turn)
+    if (kind === "proxied") return relay === undefined ? null : { relay }
+    const readers = any(setting.readers?.() ?? [], turn)
+    return readers === undefined ? null : { readers }
+  }
 
-  const writer = (index: number, direct: boolean): void => {
+  const writer = (index: number, kind: "direct" | "proxied" | "reading"): void => {
     let connection: Connection | null = null
     let turn = index
     const again = (): void => void world.at(world.between(0.5, 1.5) * setting.pause, null, step)
@@ -65,7 +76,7 @@ export function startWriters(setting: WriterSetting): Writers {
     }
     const dial = (): void => {
       const wait = bounded()
-      const way = direct ? target(world, hosts) : through(relays(), turn++)
+      const way = wayOf(kind, turn++)
       if (way === null) return void (wait.answered() && again())
       open(world, servers, way, (made) => {
         if (!wait.answered()) return
@@ -76,6 +87,7 @@ export function startWriters(setting: WriterSetting): Writers {
     const step = (): void => {
       if (!running) return
       if (connection === null || !connection.open || !connection.session.open) return dial()
+      if (kind === "reading" && connection.instance.inRecovery) return again() // it has read
       send(connection)
     }
     const send = (used: Connection): void => {
@@ -111,18 +123,14 @@ export function startWriters(setting: WriterSetting): Writers {
     }
     again()
   }
-  for (let i = 0; i < setting.proxied; i++) writer(i, false)
-  for (let i = 0; i < setting.direct; i++) writer(i, true)
+  for (let i = 0; i < setting.proxied; i++) writer(i, "proxied")
+  for (let i = 0; i < setting.direct; i++) writer(i, "direct")
+  for (let i = 0; i < (setting.reading ?? 0); i++) writer(i, "reading")
   return { acknowledged: () => heard, stop: () => void (running = false) }
 }
 
-const through = (
-  relays: readonly SimRelay[],
-  turn: number,
-): { readonly relay: SimRelay } | null => {
-  const relay = relays[turn % Math.max(1, relays.length)]
-  return relay === undefined ? null : { relay }
-}
+const any = <T>(all: readonly T[], turn: number): T | undefined =>
+  all[turn % Math.max(1, all.length)]
 
 /** As libpq with several hosts and target_session_attrs=read-write, from a random one on. */
 function target(world: World, hosts: readonly Host[]): { readonly address: string } | null {

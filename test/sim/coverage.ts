@@ -30,6 +30,9 @@ export const unreachable: Readonly<Record<string, string>> = {
   "event switchover.cuts": "every proxy here lets transactions end: test/unit/sentinel",
   "event failover.requested": "no component says it",
   "event role.changed": "the real adapter says it; the model has no passwords: test/e2e",
+  "event reads.listening": "only runs with a port for reads: test/sim/reads.test.ts",
+  "event reads.joined": "only runs with a port for reads: test/sim/reads.test.ts",
+  "event reads.left": "only runs with a port for reads: test/sim/reads.test.ts",
 }
 
 /** What two thousand seeds may or may not meet, and who makes sure of it. */

@@ -12,6 +12,7 @@ import { createChance, createClock } from "./clock.ts"
 import { type KeeperFlags, agents, keeperFlags } from "./agents.ts"
 import { peersOf } from "./peers.ts"
 import { openPostgres } from "./postgres.ts"
+import { createReaders } from "./readers.ts"
 import { createRelay } from "./relay.ts"
 import type { Sim } from "./sim.ts"
 import type { Machine, Process } from "./world.ts"
@@ -103,7 +104,13 @@ function run(sim: Sim, node: Node, process: Process, ports: Ports): Promise<void
       }
       const { peers } = talk
       const there = `${node.machine.name}:25432`
-      return agents.proxy({ ...ports, peers, relay: relay.port }, there, signal)
+      const readers = sim.shape.reads === true ? createReaders(sim.world, process, relay) : null
+      if (readers !== null) {
+        readers.relay.failed = relay.failed
+        sim.readers.set(node.name, readers)
+      }
+      const own = { ...ports, peers, relay: relay.port }
+      return agents.proxy(own, readers?.port ?? null, there, signal)
     }
     case "keeper": {
       const host = sim.hosts.get(node.name)

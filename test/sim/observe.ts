@@ -98,6 +98,7 @@ function server(instance: Instance): Server {
     systemID: dir.systemID,
     timeline: dir.wal.timeline,
     position: lsn(BigInt(endOf(dir.wal))),
+    replayed: lsn(instance.inRecovery ? BigInt(endOf(dir.wal)) : 0n),
     history: history(dir),
     syncStandbys: ours(instance.inRecovery ? [] : caughtUp(instance)),
     streaming: instance.upstream !== null,

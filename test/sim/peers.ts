@@ -24,12 +24,14 @@ interface Bound {
 /** Every bound port by address, and how the ways between peers are. */
 export interface PeerNet {
   readonly bound: Map<string, Bound>
+  /** How often a port was bound; it makes each address another one. */
+  runs: number
   /** One way, milliseconds, at most; and how often a question or an answer is lost. */
   slowest: number
   lose: number
 }
 
-export const createPeerNet = (): PeerNet => ({ bound: new Map(), slowest: 5, lose: 0 })
+export const createPeerNet = (): PeerNet => ({ bound: new Map(), runs: 0, slowest: 5, lose: 0 })
 
 /** Both sides of one process; its port is free again when it has ended. */
 export function peersOf(
@@ -38,7 +40,8 @@ export function peersOf(
   port: number,
 ): { readonly peers: Peers; readonly endpoint: PeerEndpoint } {
   const { world, peerNet } = sim
-  const address = `${process.machine.name}:${port}`
+  // the system gives each run another one, as it does where nobody asks for a certain one
+  const address = `${process.machine.name}:${port}${++peerNet.runs}`
   const mine: Bound = { process, handlers: null, attended: new Set() }
   peerNet.bound.set(address, mine)
   process.onKill.push(() => {

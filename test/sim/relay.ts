@@ -7,6 +7,7 @@
  * Nobody is held: a client that finds no destination comes again by itself.
  */
 import type { Applied, Relay, Route } from "#port/relay.ts"
+import { noStats } from "#relay/stats.ts"
 import {
   type Instance,
   type Outcome,
@@ -17,6 +18,8 @@ import {
   connect,
 } from "./server.ts"
 import type { Rec } from "./wal.ts"
+import type { SimReaders } from "./readers.ts"
+import { machineTime } from "./clock.ts"
 import type { Process, World } from "./world.ts"
 
 /** A client's way to PostgreSQL; direct when there is no proxy. */
@@ -35,12 +38,17 @@ export interface SimRelay {
   readonly process: Process
   readonly port: Relay
   route: Route
+  /** By the machine's clock. */
+  until: number
   listening: boolean
   readonly connections: Set<Connection>
   /** While sessions end as they become idle. */
   drain: { readonly settled: Promise<Applied>; readonly settle: (how: Applied) => void } | null
+  close(connection: Connection): void
+  /** Nobody may be led any more, and nobody is. */
+  isLate(): boolean
   /** The answer was passed on. */
-  rested(connection: Connection): void
+  rested: (connection: Connection) => void
   /** There will be none. */
   failed: (connection: Connection) => void
 }
@@ -89,29 +97,27 @@ export function createRelay(world: World, process: Process): SimRelay {
           close(connection)
       return Promise.resolve("done" as const)
     },
-    stats: () => ({
-      sessions: relay.connections.size,
-      accepted: accepted++,
-      refused: 0,
-      dialErrors: 0,
-      bytesIn: 0,
-      bytesOut: 0,
-      held: 0,
-      heldTotal: 0,
-      holdTimeouts: 0,
-      drained: 0,
-      cut: 0,
-    }),
+    allow(until) {
+      relay.until = until
+    },
+    stats: () => ({ ...noStats, sessions: relay.connections.size, accepted: accepted++ }),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   }
   const relay: SimRelay = {
     process,
     port,
     route: { kind: "wait", drain: null },
+    until: Number.POSITIVE_INFINITY,
     listening: false,
     connections: new Set(),
     drain: null,
+    close,
     failed: () => {},
+    isLate() {
+      if (machineTime(world, process.machine) < relay.until) return false
+      for (const connection of relay.connections) close(connection)
+      return true
+    },
     rested(connection) {
       if (relay.drain === null) return
       if (!connection.busy || !connection.open) close(connection)
@@ -133,13 +139,20 @@ const sameRoute = (a: Route, b: Route): boolean =>
 const linked = (world: World, a: string, b: string): boolean =>
   world.reaches(a, b) && world.reaches(b, a)
 
-/** Connects through `relay`, or directly to `host`; calls back with null when that fails. */
+/** Through a proxy's port for all, or for reads, or straight to a server. */
+export type Way =
+  | { readonly relay: SimRelay }
+  | { readonly readers: SimReaders }
+  | { readonly address: string }
+
+/** Connects; calls back with null when that fails. */
 export function open(
   world: World,
   servers: Servers,
-  way: { readonly relay: SimRelay } | { readonly address: string },
+  way: Way,
   done: (connection: Connection | null) => void,
 ): void {
+  if ("readers" in way) return openReads(world, servers, way.readers, done)
   const relay = "relay" in way ? way.relay : null
   if (relay === null) {
     const address = "address" in way ? way.address : ""
@@ -149,12 +162,35 @@ export function open(
   // The client gives up on its own when the proxy is frozen.
   world.at(world.between(1, 6), relay.process, () => {
     const { route } = relay
-    if (!relay.listening || route.kind === "wait") return done(null)
+    if (!relay.listening || route.kind === "wait" || relay.isLate()) return done(null)
     const address = `${route.host}:${route.port}`
     const there = servers.at.get(address)?.machine.name
     if (there === undefined || !linked(world, relay.process.machine.name, there)) return done(null)
     const connection = arrive(servers, address, relay)
     if (connection !== null) relay.connections.add(connection)
+    done(connection)
+  })
+}
+
+/** To one of the best; without any, as a client of the primary's relay. */
+function openReads(
+  world: World,
+  servers: Servers,
+  { relay, primary, ...readers }: SimReaders,
+  done: (connection: Connection | null) => void,
+): void {
+  if (relay.process.state === "dead") return void world.at(5, null, () => done(null))
+  world.at(world.between(1, 6), relay.process, () => {
+    if (!relay.listening) return done(null)
+    const best = readers.spread.to[0]
+    const to = best?.[world.random.below(best.length)]
+    if (to === undefined) return open(world, servers, { relay: primary }, done)
+    const address = `${to.host}:${to.port}`
+    const there = servers.at.get(address)?.machine.name
+    if (there === undefined || !linked(world, relay.process.machine.name, there)) return done(null)
+    const connection = arrive(servers, address, relay)
+    if (connection === null) return done(null)
+    relay.connections.add(connection)
     done(connection)
   })
 }
@@ -187,7 +223,8 @@ export function write(
   const usable = (): boolean =>
     connection.open &&
     session.open &&
-    (relay === null || linked(world, relay.process.machine.name, instance.machine.name))
+    (relay === null ||
+      (!relay.isLate() && linked(world, relay.process.machine.name, instance.machine.name)))
   world.at(world.between(0.5, 4), owner, () => {
     if (!usable()) return
     connection.busy = true

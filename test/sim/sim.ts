@@ -13,6 +13,7 @@ import { startOutside } from "./outside.ts"
 import type { Node, NodeKind } from "./nodes.ts"
 import { createNode, startNode } from "./nodes.ts"
 import { type PeerNet, createPeerNet } from "./peers.ts"
+import type { SimReaders } from "./readers.ts"
 import type { Connection, SimRelay } from "./relay.ts"
 import { type Troubles, createTroubles } from "./troubles.ts"
 import { type SimStore, createStore } from "./store.ts"
@@ -37,6 +38,7 @@ export interface Sim {
   /** The primary that a standby cluster follows, if this is one. */
   readonly outside: Host | null
   readonly relays: Map<string, SimRelay>
+  readonly readers: Map<string, SimReaders>
   readonly peerNet: PeerNet
   /** Every life of a sentinel, by the name that it had then. */
   readonly sentinels: Map<string, Process>
@@ -102,6 +104,8 @@ export interface Shape {
   readonly signs: boolean
   /** Clocks run at rates from 1 - drift to 1 + drift. */
   readonly drift: number
+  /** Proxies have a port for reads, and clients there that write as soon as they can. */
+  readonly reads?: boolean
 }
 
 export function createSim(shape: Shape): Sim {
@@ -138,6 +142,7 @@ export function createSim(shape: Shape): Sim {
     nodes: new Map(),
     outside: shape.outside ? startOutside(world, servers, 2_000) : null,
     relays: new Map(),
+    readers: new Map(),
     peerNet: createPeerNet(),
     sentinels: new Map(),
     ledger: createLedger(

@@ -46,12 +46,13 @@ export interface Result {
   readonly sim: Sim
 }
 
-export const runSeed = (seed: number, focus: readonly string[] = []): Result =>
-  withLightSignals(() => runPlan(seed, focus))
+/** `reads`: proxies have a port for reads as well, and clients there. */
+export const runSeed = (seed: number, focus: readonly string[] = [], reads = false): Result =>
+  withLightSignals(() => runPlan(seed, focus, reads))
 
-function runPlan(seed: number, focus: readonly string[]): Result {
+function runPlan(seed: number, focus: readonly string[], reads: boolean): Result {
   const plan = draw(seed, focus)
-  const sim = createSim(plan.shape)
+  const sim = createSim({ ...plan.shape, reads })
   const loss = watchAll(sim)
   const operator = createOperator(sim)
   operator.init(plan.shape.spec)
@@ -61,6 +62,8 @@ function runPlan(seed: number, focus: readonly string[]): Result {
     servers: sim.servers,
     ledger: sim.ledger,
     relays: () => [...sim.relays.values()],
+    readers: () => [...sim.readers.values()],
+    reading: reads ? 4 : 0,
     hosts: [...sim.hosts.values()],
     ...plan.writers,
   })
@@ -145,11 +148,12 @@ function schedule(sim: Sim, plan: Plan, operator: Operator, begin: () => void): 
 function strike(sim: Sim, struck: Struck, operator: Operator, { what, lasts }: Deed): void {
   const wish = wishes.find((name) => name === what)
   // Known: asked for while the primary is dead, the one leaves nobody who was confirmed in sync, as
-  // does the promotion of a standby cluster whose commits wait from then on, the other takes the
-  // last electable standby away; then nobody can be elected, and no machine can help.
+  // do another copy for the only one who was, and the promotion of a standby cluster whose commits
+  // wait from then on, the other takes the last electable standby away; then nobody can be elected,
+  // and no machine can help.
   const harmful: readonly unknown[] = [
     ...["syncOn", "removeKeeper"],
-    ...(sim.shape.spec.synchronousReplication === true ? ["promote"] : []),
+    ...(sim.shape.spec.synchronousReplication === true ? ["promote", "reclone"] : []),
   ]
   const hopeless = harmful.includes(wish) && waitsFor(sim).length > 0
   if (wish !== undefined && !hopeless) {

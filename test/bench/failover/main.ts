@@ -18,7 +18,7 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import * as v from "valibot"
 import { postgresPrograms } from "#cmd/dev-place.ts"
-import { type Random, generator } from "#base/random.ts"
+import { generator } from "#base/random.ts"
 import { environment } from "#test/e2e/place.ts"
 import { type Fault, type Lane, type System, faults, ownFaults } from "./faults.ts"
 import { ourLanes } from "./ours.ts"
@@ -26,21 +26,15 @@ import { patroniLanes } from "./patroni.ts"
 import { type Results, laneResult, markdown, refreshed, resultsSchema } from "./report.ts"
 import { furnish, strike } from "./run.ts"
 import { medians } from "./timeline.ts"
-import { hardware, output, watchStandstill } from "./tools.ts"
-
-const setting = (name: string, otherwise: string): string => process.env[name] ?? otherwise
-const chosen = <T extends { readonly id: string }>(
-  name: string,
-  all: readonly T[],
-): readonly T[] => {
-  const wanted = setting(name, "")
-    .split(",")
-    .filter((word) => word !== "")
-  const unknown = wanted.filter((word) => !all.some(({ id }) => id === word))
-  if (unknown.length > 0)
-    throw new Error(`${name}: no ${unknown.join()}; there are ${all.map(({ id }) => id).join()}`)
-  return wanted.length === 0 ? all : all.filter(({ id }) => wanted.includes(id))
-}
+import {
+  chosen,
+  hardware,
+  setting,
+  shuffled,
+  standstillMax,
+  versionOf,
+  watchStandstill,
+} from "./tools.ts"
 
 const directory = join(import.meta.dir, "../../../.cache/bench")
 const file = join(directory, "failover.json")
@@ -156,9 +150,6 @@ async function one(
   }
 }
 
-/** More than a busy machine does to a process that wants to run. */
-const standstillMax = 2_000
-
 const inSeconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`
 
 function keepLogs(system: System, name: string): string {
@@ -176,11 +167,6 @@ function save(results: Results): void {
   writeFileSync(file, `${JSON.stringify(results, null, 1)}\n`)
 }
 
-function shuffled<T>(items: readonly T[], random: Random): readonly T[] {
-  const left = [...items]
-  return items.flatMap(() => left.splice(random.below(left.length), 1))
-}
-
 function command(): string {
   const given = ["RUNS", "ONLY", "ROWS", "SEED"].flatMap((name) =>
     process.env[name] === undefined ? [] : [`${name}=${process.env[name]}`],
@@ -189,8 +175,8 @@ function command(): string {
 }
 
 async function machine(): Promise<string[]> {
-  const said = async (words: readonly string[], pattern: RegExp): Promise<string> =>
-    pattern.exec(await output(words, environment()))?.[0] ?? words.join(" ")
+  const said = (words: readonly string[], pattern: RegExp): Promise<string> =>
+    versionOf(words, pattern, environment())
   return [
     ...hardware(),
     await said([join(postgresPrograms(""), "postgres"), "--version"], /PostgreSQL\) [\d.]+/).then(

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs"
 import { by, byNumber } from "#base/order.ts"
 import { signalProcess, withDescendants, processes } from "#system/process.ts"
 import { until } from "#test/conformance/wait.ts"
-import { type Cluster, type Part, startCluster } from "#test/e2e/cluster.ts"
+import { type Cluster, type ClusterOptions, type Part, startCluster } from "#test/e2e/cluster.ts"
 import { environment, words } from "#test/e2e/place.ts"
 import { role } from "./client.ts"
 import { type FaultId, type Lane, type Stage, type System, storeFrozenMs } from "./faults.ts"
@@ -22,7 +22,8 @@ const lane = (id: string, title: string, synchronous: boolean): Lane => ({
   settings:
     "what `stolon ctl init` writes by itself" +
     (synchronous ? ", with `synchronousReplication: true`" : ""),
-  open: () => open(synchronous),
+  open: () =>
+    openOurs({ backend: "etcdv3", etcdMembers: 3, spec: { synchronousReplication: synchronous } }),
 })
 
 export const ourLanes: readonly Lane[] = [
@@ -30,16 +31,16 @@ export const ourLanes: readonly Lane[] = [
   lane("ours-sync", "ours, synchronous", true),
 ]
 
-async function open(synchronousReplication: boolean): Promise<System> {
+/** Three nodes on whatever store. */
+export async function openOurs(options: ClusterOptions): Promise<System> {
   await using building = new AsyncDisposableStack()
   const cluster = building.use(
     await startCluster({
-      backend: "etcdv3",
-      etcdMembers: 3,
+      ...options,
       sentinels: 3,
       proxies: 3,
       flags: ["--log-format=json"],
-      spec: { synchronousReplication, pgHBA: [`host all ${role} 127.0.0.1/32 trust`] },
+      spec: { ...options.spec, pgHBA: [`host all ${role} 127.0.0.1/32 trust`] },
     }),
   )
   const settled = async (): Promise<void> => void (await cluster.settled(180_000))

@@ -4,6 +4,7 @@
 import { cpus, release } from "node:os"
 import { setTimeout as pause } from "node:timers/promises"
 import { byNumber } from "#base/order.ts"
+import type { Random } from "#base/random.ts"
 
 /** A bench measures time, so here, unlike in tests, it may also pass. */
 export const sleep = (ms: number): Promise<void> => pause(ms)
@@ -12,6 +13,22 @@ export function at<T>(items: readonly T[], i: number): T {
   const item = items[i]
   if (item === undefined) throw new Error(`there is no number ${i} of ${items.length}`)
   return item
+}
+
+/** What the person who runs a bench has set in the environment. */
+export const setting = (name: string, otherwise: string): string => process.env[name] ?? otherwise
+/** Those of `all` that the setting names, parted by commas; all where it names none. */
+export const chosen = <T extends { readonly id: string }>(
+  name: string,
+  all: readonly T[],
+): readonly T[] => {
+  const wanted = setting(name, "")
+    .split(",")
+    .filter((word) => word !== "")
+  const unknown = wanted.filter((word) => !all.some(({ id }) => id === word))
+  if (unknown.length > 0)
+    throw new Error(`${name}: no ${unknown.join()}; there are ${all.map(({ id }) => id).join()}`)
+  return wanted.length === 0 ? all : all.filter(({ id }) => wanted.includes(id))
 }
 
 /** What all numbers depend on. */
@@ -34,6 +51,18 @@ export async function output(
   if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}: ${out}${err}`)
   return out
 }
+
+/** What a program says of its version, as far as `pattern` finds it there. */
+export async function versionOf(
+  command: readonly string[],
+  pattern: RegExp,
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  return pattern.exec(await output(command, env))?.[0] ?? command.join(" ")
+}
+
+/** More than a busy machine does to a process that wants to run. */
+export const standstillMax = 2_000
 
 export interface Standstill extends Disposable {
   /** Milliseconds for which this process did not run, at the longest. */
@@ -68,4 +97,15 @@ export function median(numbers: readonly number[]): number {
   const middle = Math.floor(sorted.length / 2)
   const upper = sorted[middle] ?? 0
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2
+}
+
+export function shuffled<T>(items: readonly T[], random: Random): readonly T[] {
+  const left = [...items]
+  return items.flatMap(() => left.splice(random.below(left.length), 1))
+}
+
+/** The number below which this share of the numbers lies; 1 gives the greatest. */
+export function quantile(times: readonly number[], share: number): number {
+  const sorted = times.toSorted(byNumber)
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
 }

@@ -1,5 +1,5 @@
 /** The tables of the bench at rest. */
-import { byNumber } from "#base/order.ts"
+import { quantile } from "../failover/tools.ts"
 import { between } from "../page.ts"
 
 export interface Row {
@@ -95,9 +95,4 @@ function latencies(results: readonly Measured[]): string {
     ...lines,
     "",
   ].join("\n")
-}
-
-function quantile(times: readonly number[], share: number): number {
-  const sorted = times.toSorted(byNumber)
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
 }

@@ -71,6 +71,7 @@ export function live(
       replication: settings.replication,
       canBeMaster: true,
       canBeSynchronousReplica: true,
+      zone: "",
       report: () => {},
     },
     shutdown.signal,

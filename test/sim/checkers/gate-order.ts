@@ -81,4 +81,10 @@ function fenced(sim: Sim, before: ClusterData, after: ClusterData): void {
     if (route.host === old.status.listenAddress)
       sim.fail("W2 fenced", `${name} still forwards to the old primary ${route.host}`)
   }
+  for (const [name, { relay, spread }] of sim.readers) {
+    if (relay.process.state !== "running") continue
+    const places = [...spread.to.flat(), ...spread.leaving]
+    if (places.some(({ host }) => host === old.status.listenAddress))
+      sim.fail("W2 fenced", `${name} still leads reads to the old primary of ${old.spec.keeperUID}`)
+  }
 }

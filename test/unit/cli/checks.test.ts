@@ -11,8 +11,8 @@ import {
 } from "#cli/keeper-checks.ts"
 import { keeperCommand } from "#cli/keeper.ts"
 import { parse } from "#cli/parse.ts"
-import { proxyCommand } from "#cli/proxy.ts"
-import { checkStore } from "#cli/store.ts"
+import { proxyCommand, sizeOf } from "#cli/proxy.ts"
+import { checkStore, inPod } from "#cli/store.ts"
 import type { Dialect } from "#cli/flag.ts"
 
 function keeper(argv: readonly string[], dialect: Dialect = "go") {
@@ -54,21 +54,35 @@ describe("checkStore()", () => {
     [
       ["--cluster-name=c"],
       "store backend type required",
-      "--store-backend is required (or STOLON_STORE_BACKEND): etcdv3 or sqlite",
+      "--store-backend is required (or STOLON_STORE_BACKEND): consul, etcdv2, etcdv3, kubernetes or sqlite",
     ],
     [
       ["--cluster-name=c", "--store-backend=etcd4"],
       'Unknown store backend: "etcd4"',
-      '--store-backend "etcd4": expected etcdv3 or sqlite',
+      '--store-backend "etcd4": expected consul, etcdv2, etcdv3, kubernetes or sqlite',
     ],
     [
-      ["--cluster-name=c", "--store-backend=kubernetes"],
-      "unspecified kubernetes resource kind",
-      'store backend "kubernetes" is not in this version; it has etcdv3 and sqlite',
+      ["--cluster-name=c", "--store-backend=kubernetes", "--kube-resource-kind=secret"],
+      'wrong kubernetes resource kind: "secret"',
+      '--kube-resource-kind "secret": expected configmap, the only kind there is',
     ],
   ])("refuses %j in the words of the dialect", (argv, go, stolon) => {
     expect(check(argv, "go")).toEqual({ kind: "refused", message: go })
     expect(check(argv, "stolon")).toEqual({ kind: "refused", message: stolon })
+  })
+  test("takes Kubernetes without a kind, which Go's programs demand; a component names its pod", () => {
+    const argv = ["--cluster-name=c", "--store-backend=kubernetes"]
+    expect(check(argv, "go")).toEqual({
+      kind: "refused",
+      message: "unspecified kubernetes resource kind",
+    })
+    const checked = check(argv, "stolon")
+    if (checked.kind === "refused") throw new Error(checked.message)
+    const unsaid = { kubeconfig: "", context: "", namespace: "" }
+    expect(checked.store.kubernetes).toEqual({ ...unsaid, podName: null })
+    const named = inPod(checked.store, { POD_NAME: "keeper-0" })
+    expect(named.kubernetes).toEqual({ ...unsaid, podName: "keeper-0" })
+    expect(inPod(checked.store, {}).kubernetes?.podName).toBe("")
   })
 })
 
@@ -184,6 +198,44 @@ test("holding is a matter of `stolon proxy`; stolon-proxy does not know its flag
   expect(given("go").kind).not.toBe("ok")
   const usual = parse(proxyCommand, [], {}, "stolon")
   expect(usual).toMatchObject({ values: { holdTimeout: 30_000, holdMax: 10_000 } })
+})
+
+test("reads on standbys are a matter of `stolon`; Go's names do not know the flags", () => {
+  const argv = ["--read-only-port=5433", "--read-only-policy=synchronous", "--max-lag=1GB"]
+  const given = (dialect: Dialect, ...more: readonly string[]) =>
+    parse(proxyCommand, [...argv, ...more], {}, dialect)
+  expect(given("stolon", "--fallback-primary=false", "--zone=east")).toMatchObject({
+    kind: "ok",
+    values: {
+      readOnlyPort: "5433",
+      readOnlyPolicy: "synchronous",
+      maxLag: "1GB",
+      fallbackPrimary: false,
+      zone: "east",
+    },
+  })
+  expect(given("go").kind).not.toBe("ok")
+  for (const wrong of ["--max-lag=64 MB", "--max-lag=many", "--zone=a b", "--read-only-policy=x"])
+    expect([wrong, given("stolon", wrong).kind]).not.toEqual([wrong, "ok"])
+  const usual = { readOnlyPort: "", readOnlyPolicy: "least-lag", fallbackPrimary: true, zone: "" }
+  expect(parse(proxyCommand, [], {}, "stolon")).toMatchObject({ values: usual })
+  const place = ["--data-dir=d", "--pg-listen-address=a", "--pg-repl-username=r", "--zone=east"]
+  expect(parse(keeperCommand, place, {}, "stolon")).toMatchObject({ values: { zone: "east" } })
+  expect(parse(keeperCommand, place, {}, "go").kind).not.toBe("ok")
+})
+
+test.each([
+  ["0", 0n],
+  ["64MB", 64n << 20n],
+  ["1GB", 1n << 30n],
+  ["512kB", 512n << 10n],
+  ["7B", 7n],
+  ["", null],
+  ["-1", null],
+  ["1KB", null],
+  ["1 MB", null],
+])("sizeOf(%j) is %p", (text, size) => {
+  expect(sizeOf(text)).toBe(size)
 })
 
 test("logSettings() colours on a terminal only, unless told, and never JSON", () => {

@@ -41,6 +41,8 @@ describe("completion() for bash", () => {
     )
     expect(bash("ctl", "clusterdata", "")).toEqual(["read", "write"])
     expect(bash("ctl", "--cluster-name", "x", "sta")).toEqual(["status"])
+    expect(bash("generate", "")).toEqual(["kubernetes", "systemd", "compose"])
+    expect(bash("generate", "kubernetes", "--anti-affinity", "re")).toEqual(["required"])
     expect(bash("completion", "")).toEqual(["bash", "zsh", "fish"])
   })
   test("offers the flags of the place, none that are deprecated or only Go's", () => {

@@ -27,7 +27,7 @@ const programs: readonly (readonly [Command, readonly string[]])[] = [
       ...words(`UID ID DATA_DIR PG_LISTEN_ADDRESS PG_ADVERTISE_ADDRESS PG_PORT PG_ADVERTISE_PORT
         PG_BIN_PATH PG_REPL_AUTH_METHOD PG_REPL_USERNAME PG_REPL_PASSWORD PG_REPL_PASSWORDFILE
         PG_SU_AUTH_METHOD PG_SU_USERNAME PG_SU_PASSWORD PG_SU_PASSWORDFILE CAN_BE_MASTER
-        CAN_BE_SYNCHRONOUS_REPLICA DISABLE_DATA_DIR_LOCKING PEER_LISTEN_ADDRESS`),
+        CAN_BE_SYNCHRONOUS_REPLICA DISABLE_DATA_DIR_LOCKING PEER_LISTEN_ADDRESS ZONE`),
     ],
   ],
   [sentinelCommand, [...service, "INITIAL_CLUSTER_SPEC", "PEER_LISTEN_ADDRESS"]],
@@ -36,7 +36,9 @@ const programs: readonly (readonly [Command, readonly string[]])[] = [
     [
       ...service,
       ...words(`LISTEN_ADDRESS PORT STOP_LISTENING TCP_KEEPALIVE_IDLE TCP_KEEPALIVE_COUNT
-        TCP_KEEPALIVE_INTERVAL HOLD_TIMEOUT HOLD_MAX`),
+        TCP_KEEPALIVE_INTERVAL SHUTDOWN_TIMEOUT TCP_USER_TIMEOUT HOLD_TIMEOUT HOLD_MAX READ_ONLY_PORT READ_ONLY_POLICY MAX_LAG
+        FALLBACK_PRIMARY ZONE MAX_CONNECTIONS ACCEPT_PROXY_PROTOCOL
+        WORKERS`),
     ],
   ],
   [ctlCommand, [...common, "KUBECONFIG", "KUBE_CONTEXT", "KUBE_NAMESPACE"]],
@@ -63,10 +65,13 @@ function example(name: string, row: Row): readonly [string, unknown] {
       return ["7s", 7000]
     case "list":
       return ["http://a:1,http://b:1", ["http://a:1", "http://b:1"]]
-    case "choice":
-      return ["debug", "debug"]
+    case "choice": {
+      const other = row.choices.find((choice) => choice !== row.default) ?? ""
+      return [other, other]
+    }
     default:
       if (name.endsWith("auth-method")) return ["trust", "trust"]
+      if (name.endsWith("lag")) return ["7MB", "7MB"]
       return name.endsWith("port") ? ["6543", "6543"] : ["some_text", "some_text"]
   }
 }

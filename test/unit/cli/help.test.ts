@@ -8,6 +8,7 @@ import { choose, ctlTree } from "#cli/ctl-tree.ts"
 import { goHelp } from "#cli/cobra.ts"
 import { devCommand } from "#cli/dev.ts"
 import type { Command } from "#cli/flag.ts"
+import { generateTree } from "#cli/generate.ts"
 import { help, unknownCommand } from "#cli/help.ts"
 import { keeperCommand } from "#cli/keeper.ts"
 import { proxyCommand } from "#cli/proxy.ts"
@@ -25,6 +26,7 @@ const everyCommand: readonly Command[] = [
   devCommand,
   versionCommand,
   ...leaves(ctlTree),
+  ...leaves(generateTree),
 ]
 
 describe("help()", () => {

@@ -191,16 +191,6 @@ describe("clusterdata write", () => {
 })
 
 describe("register", () => {
-  test("checks its flags and says that the client of Consul is not here", async () => {
-    const file = await holding(encodeClusterData(threeKeepers()))
-    for (const ran of [
-      await playGo("stolonctl", ["register"], onSqlite(file)),
-      await playCtl(["register"], onSqlite(file)),
-    ]) {
-      expect(ran).toMatchObject({ exit: 1, stdout: "" })
-      expect(ran.stderr).toContain("it comes with the store backend consul\n")
-    }
-  })
   test("--dry-run prints the requests that an empty registry would get", async () => {
     const file = await holding(encodeClusterData(threeKeepers()))
     const flags = ["register", "--dry-run", "--register-master"]

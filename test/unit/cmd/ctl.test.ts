@@ -260,7 +260,7 @@ describe("stolon ctl", () => {
         "stolon ctl status: unknown flag --formt; did you mean --format?\nHelp: stolon ctl status --help\n",
     })
     expect((await run(["status", "--store-backend=etcd3"], { file })).stderr).toBe(
-      'stolon ctl status: --store-backend "etcd3": expected etcdv3 or sqlite; did you mean etcdv3?\n',
+      'stolon ctl status: --store-backend "etcd3": expected consul, etcdv2, etcdv3, kubernetes or sqlite; did you mean etcdv3?\n',
     )
   })
 })

@@ -49,6 +49,18 @@ test.each([
 })
 
 test.each([
+  ["stolon-sentinel", "sentinel"],
+  ["stolon-proxy", "cluster checker"],
+])("%s on Kubernetes needs POD_NAME to make its %s", async (program, part) => {
+  const kubernetes = ["--store-backend=kubernetes", "--kube-resource-kind=configmap"]
+  const ended = await run(program, ...kubernetes)
+  const why = `cannot create ${part}: cannot create store: missing required env variable "POD_NAME"`
+  expect(ended.stderr).toMatch(/\tFATAL\t/)
+  expect(ended.stderr).toContain(`\t${why}\n`)
+  expect(ended.exit).toBe(1)
+})
+
+test.each([
   ["stolon-sentinel", "null", 2, "panic: runtime error: invalid memory address"],
   [
     "stolon-sentinel",

@@ -7,7 +7,7 @@ import {
   type Service,
   registration,
   requestOf,
-  servicesOn,
+  servicesNamed,
 } from "#ctl/register.ts"
 import { golden, table, threeKeepers } from "./golden.ts"
 
@@ -29,6 +29,8 @@ const wishes: ReadonlyMap<string, RegisterWish> = new Map([
   ],
 ])
 
+const passing = '"Status":"passing",'
+
 /** What the agent has after the changes. */
 function after(found: readonly Service[], changes: readonly Change[]): readonly Service[] {
   const services = new Map(found.map((service) => [service.id, service]))
@@ -38,7 +40,7 @@ function after(found: readonly Service[], changes: readonly Change[]): readonly 
   return [...services.values()]
 }
 
-test("registration() asks for what Go's register asked for, round by round", () => {
+test("registration() asks for what Go's register asked for, round by round, and counts as well at once", () => {
   const rows = table("register.tsv")
   expect(rows).toHaveLength(11)
   let wish: RegisterWish | undefined
@@ -55,7 +57,7 @@ test("registration() asks for what Go's register asked for, round by round", () 
     const { changes, skipped } = registration(live(), wish, found)
     const asked = changes
       .map(requestOf)
-      .map(({ method, path, body }) => `${method} ${path} ${body}`)
+      .map(({ method, path, body }) => `${method} ${path} ${body.replace(passing, "")}`)
     const expected = recorded.map(([, , , request = "", body = ""]) => `${request} ${body}`)
     expect(asked.toSorted()).toEqual(expected.toSorted())
     expect(skipped).toEqual([])
@@ -131,19 +133,14 @@ describe("registration()", () => {
   })
 })
 
-test("D-86 servicesOn() sees only the services of the agent that can remove them", () => {
-  const entry = (node: string, id: string) => ({
-    ID: "1b2c",
-    Node: node,
-    Address: "10.1.1.1",
-    ServiceID: id,
-    ServiceName: "prod",
-    ServiceTags: ["standby"],
-    ServiceAddress: "10.0.0.12",
-    ServicePort: 5432,
+test("D-86 servicesNamed() sees the services of the agent that can remove them, under one name", () => {
+  const entry = (id: string, name: string) => ({
+    ...{ ID: id, Service: name, Tags: ["standby"], Address: "10.0.0.12", Port: 5432 },
+    Weights: { Passing: 1, Warning: 1 },
   })
-  const answer = JSON.stringify([entry("here", "db2"), entry("dead", "db3")])
-  expect(servicesOn("here", answer)).toEqual([
+  const answer = JSON.stringify({ db2: entry("db2", "prod"), db3: entry("db3", "test") })
+  expect(servicesNamed("prod", answer)).toEqual([
     { id: "db2", name: "prod", tags: ["standby"], address: "10.0.0.12", port: 5432 },
   ])
+  expect(servicesNamed("prod", "{}")).toEqual([])
 })

@@ -33,7 +33,10 @@ export async function testNames(file: string): Promise<string[]> {
   )
 }
 const name = String.raw`\(\s*(?<quote>["'\`])(?<name>(?:(?!\k<quote>)[^\\]|\\.)*)\k<quote>`
-const plain = new RegExp(String.raw`\b(?:test|it|story|scenario|check)${name}`, "gs")
+const plain = new RegExp(
+  String.raw`\b(?:test|it|story|scenario|check)(?:\.concurrent)?${name}`,
+  "gs",
+)
 /** The first call of a call's result, with no other test in between. */
 const behind = new RegExp(
   String.raw`\btest\.(?:each|skipIf|if)\((?:(?!\btest[.(])[\s\S])*?\)${name}`,

@@ -26,6 +26,7 @@ export const settings: Settings = {
   replication: { name: "repluser", method: "md5", password: "replpw" },
   canBeMaster: true,
   canBeSynchronousReplica: true,
+  zone: "",
 }
 
 /** A DB as a leader writes it. */

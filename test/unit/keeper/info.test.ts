@@ -97,6 +97,18 @@ describe("keeperInfo()", () => {
       acceptsClients: true,
     })
   })
+  test("says where its machine is, and what readers of a standby see", () => {
+    const placed = { ...settings, zone: "east" }
+    const report = { local: observe(up), settings: placed, desired: null, work: "", ledByUs: true }
+    const said = keeperInfo(report, infoUID("i1"))
+    expect(said?.zone).toBe("east")
+    expect(said?.postgresState?.replayed).toBe(lsn(0n)) // of a primary: nothing
+    const { local } = report
+    if (local.server.kind !== "up") throw new Error("it runs")
+    const server = { ...local.server, inRecovery: true, replayed: lsn(77n) }
+    const standby = keeperInfo({ ...report, local: { ...local, server } }, infoUID("i1"))
+    expect(standby?.postgresState?.replayed).toBe(lsn(77n))
+  })
   test("a stopped one keeps its generation and says nothing else", () => {
     expect(info(stopped, primary).postgresState).toMatchObject({
       uid: "db1",

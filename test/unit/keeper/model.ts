@@ -4,7 +4,7 @@
  * starting what must not be started throws.
  */
 import { never } from "#base/brand.ts"
-import { type LSN, lsn } from "#base/lsn.ts"
+import { type LSN, lsn, zeroLsn } from "#base/lsn.ts"
 import { type Parameters, parseConf } from "#keeper/conf.ts"
 import { guardOf } from "#keeper/hba.ts"
 import type { TimelineHistory } from "#model/cluster.ts"
@@ -198,6 +198,7 @@ function serverOf(machine: Machine): Local["server"] {
     systemID,
     timeline: data.timeline,
     position: data.end,
+    replayed: server.inRecovery ? data.end : zeroLsn,
     history: data.history,
     syncStandbys: server.inRecovery ? [] : inSync,
     streaming:

@@ -435,6 +435,8 @@ export function outageView(
   const k3 = data.keepers.get(keeperUID("k2"))
   const keepers = new Map(data.keepers)
   if (k3 !== undefined) keepers.set(keeperUID("k3"), { ...k3, uid: keeperUID("k3") })
+  for (const [uid, keeper] of keepers)
+    keepers.set(uid, { ...keeper, status: { ...keeper.status, peerAddress: `${uid}:7000` } })
   const set: Electable | null =
     electable === null
       ? null

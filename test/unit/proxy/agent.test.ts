@@ -295,6 +295,7 @@ test("runProxy() publishes a new infoUID, its capability and its address", async
   const relay: Partial<Relay> = {
     listening: true,
     apply: async () => "done",
+    allow: () => {},
     unlisten: async () => {},
   }
   const clock: Clock = {

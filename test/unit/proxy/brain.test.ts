@@ -21,10 +21,13 @@ import {
   type View,
 } from "#proxy/brain.ts"
 
+import { target } from "#proxy/target.ts"
 import { at, snapshot, timing, view } from "./builder.ts"
 
 const memory: Memory = { ...newMemory(at(0)) }
 const here = { host: "10.0.0.11", port: 5432 }
+/** Who has to be there. */
+const wanted = target(view())
 const elsewhere = { host: "10.0.0.12", port: 5432 }
 const found = (...bend: Parameters<typeof view>): View => ({ kind: "found", data: view(...bend) })
 const publish = (of = 3, required = true): Act => ({
@@ -36,7 +39,7 @@ const good = { checkInterval: 5_000, timeout: 15_000, goodAt: 1_000, witness: nu
 
 test("decide() publishes before it opens, and listens in between (X2, X9, X10)", () => {
   expect(decide(snapshot({ listening: false }), memory, at(1_010)) as unknown).toEqual({
-    output: { acts: [publish(), { kind: "listen" }, { kind: "forward", to: here }] },
+    output: { acts: [publish(), { kind: "listen" }, { kind: "forward", to: here, wanted }] },
     memory: good,
     events: [],
   })
@@ -54,7 +57,7 @@ test("decide() cuts before it publishes when the destination changes (G9)", () =
   expect(decide(snapshot({ destination: elsewhere }), memory, at(1_010)).output.acts).toEqual([
     { kind: "cut", why: "another destination" },
     publish(),
-    { kind: "forward", to: here },
+    { kind: "forward", to: here, wanted },
   ])
 })
 
@@ -206,12 +209,12 @@ test("S2 decide() leads on to where it drains when the gate opens to it again, a
   const look = snapshot({ view: found({ generation: 5 }), destination: here, draining: true })
   expect(decide(look, memory, at(1_010)).output.acts).toEqual([
     publish(5),
-    { kind: "forward", to: here },
+    { kind: "forward", to: here, wanted: null }, // was asked for when it was opened
   ])
   expect(decide({ ...look, destination: elsewhere }, memory, at(1_010)).output.acts).toEqual([
     { kind: "cut", why: "another destination" },
     publish(5),
-    { kind: "forward", to: here },
+    { kind: "forward", to: here, wanted },
   ])
 })
 
@@ -258,7 +261,7 @@ test("decide() never spins on a zero check interval", () => {
 })
 
 test("expire() cuts and closes the listener exactly proxyTimeout after the last good read", () => {
-  const state = { destination: here, listening: true, word: null }
+  const state = { destination: here, listening: true, reads: "none", word: null } as const
   expect(expire(state, { ...memory, goodAt: millis(1_000) }, at(15_999), true)).toBe(null)
   const why = "no good check for proxyTimeout"
   expect(expire(state, { ...memory, goodAt: millis(1_000) }, at(16_000), true)).toEqual({

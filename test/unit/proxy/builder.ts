@@ -39,8 +39,8 @@ export interface Bend {
   readonly phase?: Switchover["phase"]
   readonly drain?: number
   readonly epoch?: string
-  /** The run of the keeper, by the view. */
-  readonly boot?: string
+  /** Where the keeper answers, by the view. */
+  readonly peerAddress?: string
 }
 
 export function view(bend: Bend = {}): ClusterData {
@@ -53,7 +53,11 @@ export function view(bend: Bend = {}): ClusterData {
     port: bend.port ?? "5432",
   }
   const dbSpec = { ...emptyDB.spec, keeperUID: keeper }
-  const keeperStatus = { ...emptyKeeper.status, bootUUID: bootUUID(bend.boot ?? "boot1") }
+  const keeperStatus = {
+    ...emptyKeeper.status,
+    bootUUID: bootUUID("boot1"),
+    peerAddress: bend.peerAddress ?? "10.0.0.11:7001",
+  }
   return {
     ...data,
     cluster: {
@@ -100,5 +104,6 @@ export const snapshot = (what: Partial<Snapshot> & { readonly readAt?: Millis })
   draining: false,
   told: generation(3),
   listening: true,
+  reads: "none",
   ...what,
 })

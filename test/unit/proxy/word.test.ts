@@ -8,7 +8,7 @@ import { millis } from "#base/brand.ts"
 import { dbUID, epoch, keeperUID } from "#model/ids.ts"
 import { type Reading, StoreError } from "#port/store.ts"
 import type { LeaseAnswer } from "#port/peer.ts"
-import { type Word, isOutdated, vouchedUntil, witness, wordOf } from "#proxy/word.ts"
+import { type Word, vouchedUntil, witness, wordOf } from "#proxy/word.ts"
 
 import { at, timing, view } from "./builder.ts"
 import { lease, reading, settle, world } from "./world.ts"
@@ -96,6 +96,7 @@ test("O4 runProxy() asks nobody without self-fencing, nor under a Go leader", as
   const off = { ...fenced.spec, selfFencing: false }
   for (const bend of [{ spec: off }, { epoch: "" }, { spec: timing(1_000, 3_000) }]) {
     const w = await forwarding(bend)
+    w.words() // who is there is asked before it opens
     w.answers.lease = async () => lease(60_000)
     await w.advance(3_000)
     expect(w.words()).toEqual([])
@@ -152,21 +153,30 @@ test("O4 runProxy() drops the word with the view: a new epoch is cut by its own 
   await w.end()
 })
 
-test("O4 runProxy() reads the address when it begins to lead, when the keeper has another run, and rarely else", async () => {
+test("O4 runProxy() asks the keeper where the last good view said that it answers, and reads nothing for that", async () => {
   const w = world({ first: reading(fenced) })
   await w.advance(30_000)
-  expect(w.words()).toEqual(["read"])
-  w.answers.peerAddress = "10.0.0.11:7002"
-  w.answers.read = async () => reading({ ...fenced, boot: "boot2" })
-  await w.advance(2_000)
-  expect(w.words()).toEqual(["read"])
-  await w.advance(58_000)
+  expect(w.words()).toEqual(["ask 10.0.0.11:7001"]) // who is there is asked before it opens
+  w.answers.read = async () => reading({ ...fenced, peerAddress: "10.0.0.11:7002" })
+  await w.advance(5_000)
   expect(w.words()).toEqual([])
-  await w.advance(4_000)
-  expect(w.words()).toEqual(["read"])
   w.answers.read = silence
-  await w.advance(1_500)
-  expect(w.words()).toContain("ask 10.0.0.11:7002")
+  w.answers.lease = async () => lease(2_500)
+  await w.advance(10_000)
+  const asked = w.words()
+  expect(asked.length).toBeGreaterThan(1)
+  expect(asked.every((word) => word === "ask 10.0.0.11:7002")).toBe(true)
+  await w.end()
+})
+
+test("O4 runProxy() has nobody to ask where the view knows no address, and is cut in time", async () => {
+  const w = world({ first: reading({ ...fenced, peerAddress: "" }) })
+  await w.advance(30_000)
+  w.journal()
+  w.answers.read = silence
+  await w.advance(16_000)
+  expect(w.words()).toEqual([])
+  expect(w.journal()).toContain("cut")
   await w.end()
 })
 
@@ -182,11 +192,11 @@ describe("word", () => {
     expect(wordOf(lease(1e12), of, millis(1_000), at(1_500))?.until).toBe(millis(61_000))
     expect(wordOf(lease(Number.NaN), of, millis(1_000), at(1_500))).toBe(null)
   })
-  test("vouchedUntil() is for the same primary in the same epoch, whichever run of its keeper", () => {
+  test("vouchedUntil() is for the same primary in the same epoch, wherever its keeper answers", () => {
     expect(vouchedUntil(word(5), of)).toBe(millis(5))
     expect(vouchedUntil(word(5, "e0"), of)).toBe(millis(-Infinity))
     expect(vouchedUntil(word(5), null)).toBe(millis(-Infinity))
-    const later = witness(view({ ...fenced, boot: "boot2" }))
+    const later = witness(view({ ...fenced, peerAddress: "10.0.0.11:7002" }))
     expect(vouchedUntil(word(5), later)).toBe(millis(5))
   })
   test("witness() is null for a revoked primary and for a gate that leads to another one", () => {
@@ -199,12 +209,5 @@ describe("word", () => {
     const proxy = { ...data.proxy, spec: { ...data.proxy.spec, masterDbUid: other } }
     expect(witness({ ...data, dbs, proxy })).toBe(null)
     expect(witness(view({ ...fenced, master: "", phase: "hold" }))).toEqual(of)
-  })
-  test("isOutdated() asks sooner again for an address that was not there", () => {
-    if (of === null) throw new Error("a fenced view has a witness")
-    const contact = { keeper: of.keeper, boot: of.boot, address: "", readAt: millis(0) }
-    expect(isOutdated(contact, of, at(9_999))).toBe(false)
-    expect(isOutdated(contact, of, at(10_000))).toBe(true)
-    expect(isOutdated({ ...contact, address: "h:1" }, of, at(59_999))).toBe(false)
   })
 })

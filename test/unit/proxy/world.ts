@@ -5,15 +5,18 @@
 import { expect } from "bun:test"
 
 import { type ProxyPorts, runProxy } from "#agent/proxy.ts"
+import type { ReadsPort } from "#agent/proxy-reads.ts"
+import type { ProxyState } from "#agent/proxy-state.ts"
+import { present } from "#base/assert.ts"
 import { millis } from "#base/brand.ts"
-import { decodeJson } from "#model/codec.ts"
 import type { Event } from "#model/events.ts"
 import { epoch, keeperUID } from "#model/ids.ts"
-import { type Infos, KeeperInfo } from "#model/info.ts"
+import type { Infos } from "#model/info.ts"
 import type { Clock } from "#port/clock.ts"
 import type { LeaseAnswer } from "#port/peer.ts"
-import type { Applied, Relay } from "#port/relay.ts"
+import type { Applied, Destination, Readers, Relay } from "#port/relay.ts"
 import { type Reading, type Store, StoreError, type Version } from "#port/store.ts"
+import { noStats } from "#relay/stats.ts"
 
 import { at, keeper, primary, self, view } from "./builder.ts"
 
@@ -78,25 +81,33 @@ export const lease = (
   lease: { db: primary, epoch: epoch("e1"), remaining: millis(remaining), ...bend },
 })
 
-/** What the store lists: the primary's keeper, with an endpoint. */
-const listed = (peerAddress: string): Infos => ({
-  keepers: new Map([[keeper, { ...decodeJson(KeeperInfo, {}), uid: keeper, peerAddress }]]),
+/** What the store lists. */
+const nobody: Infos = {
+  keepers: new Map(),
   sentinels: new Map(),
   proxies: new Map(),
   broken: [],
-})
+}
 
 const silence = (): void => {}
 const foreign = (): Promise<never> => Promise.reject(new Error("not a proxy's business"))
 
 /** A world whose answers the test may change or hold back at any time. */
 export function world(
-  options: { readonly stopListening?: boolean; readonly first?: Reading | StoreError } = {},
+  options: {
+    readonly stopListening?: boolean
+    readonly first?: Reading | StoreError
+    /** There is a listener for reads, and this is what keepers publish. */
+    readonly reads?: Infos
+    readonly shutdownTimeout?: number
+  } = {},
 ) {
   const journal: string[] = []
   const events: Event[] = []
   const hand = handClock()
   const stop = new AbortController()
+  const hurry = new AbortController()
+  let state: ProxyState | null = null
   const answers = {
     read: async (_signal: AbortSignal): Promise<Reading> => {
       const { first = reading() } = options
@@ -109,12 +120,16 @@ export function world(
     drain: async (): Promise<Applied> => "done",
     listen: async (): Promise<void> => {},
     lease: async (): Promise<LeaseAnswer> => Promise.reject(new Error("no answer")),
-    peerAddress: "10.0.0.11:7001",
+    infos: async (): Promise<Infos> => options.reads ?? nobody,
+    listenReads: async (): Promise<void> => {},
+    /** On the data plane of the primary. */
+    sessions: 0,
   }
-  /** Addresses that were read, and questions that were asked. */
+  /** Questions that were asked, and infos that were read. */
   const words: string[] = []
   let ring = silence
   let listening = false
+  let allowed: number = Number.POSITIVE_INFINITY
   let overtaken = Promise.withResolvers<Applied>()
   const store: Store = {
     read: (signal) => answers.read(signal),
@@ -136,7 +151,7 @@ export function world(
     write: foreign,
     async infos() {
       words.push("read")
-      return listed(answers.peerAddress)
+      return answers.infos()
     },
     leader: foreign,
     unseat: foreign,
@@ -156,6 +171,9 @@ export function world(
     get listening() {
       return listening
     },
+    allow(until) {
+      allowed = until
+    },
     async apply(route) {
       overtaken.resolve("overtaken")
       overtaken = Promise.withResolvers()
@@ -168,9 +186,7 @@ export function world(
       journal.push(name)
       return "done"
     },
-    stats: () => {
-      throw new Error("not an agent's business")
-    },
+    stats: () => ({ ...noStats, sessions: answers.sessions }),
     async [Symbol.asyncDispose]() {},
   }
   const ports: ProxyPorts = {
@@ -186,21 +202,68 @@ export function world(
     chance: { seed: () => 1, uid: () => self, uuid: () => keeperUID("unused") },
     log: { event: (one) => void events.push(one) },
   }
+  let readsListening = false
+  let shown = ""
+  let places: readonly string[] = []
+  const readers: Readers = {
+    async listen() {
+      await answers.listenReads()
+      readsListening = true
+      journal.push("listen reads")
+    },
+    async unlisten() {
+      if (readsListening) journal.push("unlisten reads")
+      readsListening = false
+    },
+    get listening() {
+      return readsListening
+    },
+    async apply({ to, leaving }) {
+      const hosts = (group: readonly Destination[]): string =>
+        group.map(({ host }) => host).join(",")
+      const next = `reads [${to.map(hosts).join(" ")}] leaving [${hosts(leaving)}]`
+      if (next !== shown) journal.push(next)
+      shown = next
+      places = [...to.flat(), ...leaving].map(({ host }) => host)
+    },
+    allow: () => {},
+    stats: () => ({ ...noStats, sessions: places.length }),
+    async [Symbol.asyncDispose]() {},
+  }
+  const rules = { policy: "least-lag", lagMax: 0n, zone: "" } as const
+  const readsPort: ReadsPort = { relay: readers, rules, report: () => {} }
   const ended = runProxy(
-    ports,
-    { stopListening: options.stopListening ?? true, listenAddress: "10.0.0.1:25432" },
+    { ...ports, ...(options.reads === undefined ? {} : { readers: readsPort }) },
+    {
+      ...{ stopListening: options.stopListening ?? true, listenAddress: "10.0.0.1:25432" },
+      shutdownTimeout: millis(options.shutdownTimeout ?? 0),
+      hurry: hurry.signal,
+      report: (next) => void (state = next),
+    },
     stop.signal,
   )
   return {
     answers,
     events: () => events.map((one) => one.code),
+    /** As it was reported last. */
+    state: () => present(state, "a report"),
     advance: hand.advance,
     jump: hand.jump,
     ring: () => ring(),
+    now: () => hand.clock.now().mono,
+    /** Hosts at which sessions for reads may be. */
+    reading: () => places,
     /** What was done for the keeper's word since the last look. */
     words: (): string[] => words.splice(0),
+    /** Until when clients may be led, as the data plane was told last. */
+    allowed: () => allowed,
     /** What was done since the last look. */
     journal: (): string[] => journal.splice(0),
+    /** It is asked to end, and nobody waits for it. */
+    ask: () => stop.abort(),
+    /** Whoever asked has lost patience. */
+    hurry: () => hurry.abort(),
+    ended,
     async end(): Promise<string[]> {
       journal.splice(0)
       stop.abort()

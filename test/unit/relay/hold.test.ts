@@ -124,7 +124,7 @@ test("relay() closes who asks for a cancel, speaks something else or nothing, wi
   }
   await until("all closed", () => clients.every(over))
   expect(clients.map((client) => client.bytes)).toEqual([0, 0, 0, 0])
-  expect(proxy.stats()).toMatchObject({ held: 0, holdTimeouts: 4 })
+  expect(proxy.stats()).toMatchObject({ held: 0, holdTimeouts: 3 })
 })
 
 test("relay() tells those beyond hold.max at once", async () => {

@@ -13,6 +13,8 @@ await using proxy = relay({
   dialTimeout: millis(5_000),
   keepalive: { idle: 0, interval: 0, count: 0 },
   hold: { timeout: millis(0), max: 0 },
+  max: 0,
+  prefaced: false,
 })
 await proxy.listen()
 await proxy.apply({ kind: "forward", host: "127.0.0.1", port: Number(process.argv[2]) })

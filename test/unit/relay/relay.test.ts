@@ -53,7 +53,7 @@ test("relay() closes a client at once while the route is closed", async () => {
   client.socket.terminate()
 })
 
-test("relay() passes on a client's end and still delivers the whole answer to a slow reader", async () => {
+test("D-61 relay() passes on a client's end and still delivers the whole answer to a slow reader", async () => {
   await using proxy = await openRelay()
   const size = 64 * 1024 * 1024
   using server = destination()
@@ -84,7 +84,7 @@ test("relay() passes on a client's end and still delivers the whole answer to a 
   expect(proxy.stats().bytesOut).toBe(size)
 })
 
-test("relay() passes on a server's end and still takes what the client sends", async () => {
+test("D-61 relay() passes on a server's end and still takes what the client sends", async () => {
   await using proxy = await openRelay()
   using server = destination()
   await proxy.apply(to(server.port))
@@ -314,6 +314,8 @@ test("unlisten() leaves sessions, listen() opens the same port again, a taken po
     dialTimeout: millis(1000),
     keepalive: { idle: 0, interval: 0, count: 0 },
     hold: { timeout: millis(0), max: 0 },
+    max: 0,
+    prefaced: false,
   }
   await using first = relay({ ...options, port: 0 })
   await first.listen()

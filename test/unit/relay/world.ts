@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from "node:fs"
 
 import { present } from "#base/assert.ts"
 import { millis } from "#base/brand.ts"
+import type { RelayOptions } from "#port/relay.ts"
 import { relay, type TcpRelay } from "#relay/relay.ts"
 
 export const local = "127.0.0.1"
@@ -28,6 +29,18 @@ export const synSent = (port: number): number =>
     .split("\n")
     .map((line) => line.trim().split(/\s+/))
     .filter(([, , remote, state]) => state === "02" && remote?.endsWith(hex(port))).length
+/** Bytes that came to connections at `port` and were not read, and those not yet sent there. */
+export function queues(port: number): { readonly unread: number; readonly unsent: number } {
+  let [unread, unsent] = [0, 0]
+  for (const line of readFileSync("/proc/net/tcp", "utf8").split("\n").slice(1)) {
+    const [, here = "", there = "", state = "0A", both = ":"] = line.trim().split(/\s+/)
+    const [tx = "0", rx = "0"] = both.split(":")
+    if (state !== "0A" && here.endsWith(hex(port))) unread += Number.parseInt(rx, 16)
+    if (state !== "0A" && there.endsWith(hex(port))) unsent += Number.parseInt(tx, 16)
+  }
+  return { unread, unsent }
+}
+
 export const hex = (port: number): string => `:${port.toString(16).toUpperCase().padStart(4, "0")}`
 
 export const openRelay = async (dialTimeout = 5_000, linger = 30_000): Promise<TcpRelay> =>
@@ -37,13 +50,26 @@ export const openRelay = async (dialTimeout = 5_000, linger = 30_000): Promise<T
 export const holdingRelay = async (timeout = 30_000, max = 100): Promise<TcpRelay> =>
   opened(timeout, max, 5_000, 30_000)
 
-async function opened(timeout: number, max: number, dial: number, linger: number) {
+/** One that lets clients wait, with other options. */
+export const relayWith = async (change: Partial<RelayOptions>): Promise<TcpRelay> =>
+  opened(30_000, 100, 5_000, 30_000, change)
+
+async function opened(
+  timeout: number,
+  max: number,
+  dial: number,
+  linger: number,
+  change: Partial<RelayOptions> = {},
+) {
   const options = {
     host: local,
     port: 0,
     dialTimeout: millis(dial),
     keepalive: { idle: 0, interval: 0, count: 0 },
     hold: { timeout: millis(timeout), max },
+    max: 0,
+    prefaced: false,
+    ...change,
   }
   const it = relay(options, { linger: millis(linger) })
   await it.listen()
@@ -122,11 +148,11 @@ const handlers = (keep: boolean, opened: (end: End) => void): Bun.SocketHandler<
 const unset = null as unknown as End
 
 /** A destination that accepts; `ends` holds its connections in order. */
-export function destination(keep = true, onOpen: (end: End) => void = () => {}) {
+export function destination(keep = true, onOpen: (end: End) => void = () => {}, port = 0) {
   const ends: End[] = []
   const server = Bun.listen<End>({
     hostname: local,
-    port: 0,
+    port,
     allowHalfOpen: true,
     data: unset,
     socket: handlers(keep, (end) => {

@@ -22,6 +22,29 @@ test("serveHttp() answers metrics and health, and nothing else", async () => {
   expect((await get("/metrics", { method: "POST" })).status).toBe(405)
 })
 
+test("serveHttp() answers a component's own pages, by what they say now", async () => {
+  let reasons: readonly string[] = ["no primary"]
+  await using server = serveHttp({
+    address: "127.0.0.1:0",
+    metrics: () => "",
+    unhealthy: () => [],
+    pages: {
+      "/readyz": () => ({ kind: "check", reasons }),
+      "/targets": () => ({ kind: "json", value: { primary: null } }),
+    },
+  })
+  const get = async (path: string, init?: RequestInit) => {
+    const response = await fetch(`http://127.0.0.1:${server.port}${path}`, init)
+    return [response.status, await response.text()]
+  }
+  expect(await get("/readyz")).toEqual([503, "no primary\n"])
+  reasons = []
+  expect(await get("/readyz")).toEqual([200, "ok\n"])
+  expect(await get("/targets")).toEqual([200, '{"primary":null}'])
+  expect((await get("/targets", { method: "DELETE" }))[0]).toBe(405)
+  expect((await get("/constructor"))[0]).toBe(404)
+})
+
 test("serveHttp() throws when the address is taken", async () => {
   const quiet = { metrics: () => "", unhealthy: () => [] }
   await using server = serveHttp({ address: "127.0.0.1:0", ...quiet })
