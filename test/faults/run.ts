@@ -153,14 +153,18 @@ async function rage(
  * right before a fault, nor left to `archive_timeout`. Where it fails the next one does it.
  */
 async function endSegment(lab: Lab): Promise<void> {
-  const primary = await primaryOf(lab)
-  const done = lab.asSuperuser(primary, (sql) => sql.unsafe("select pg_switch_wal()").execute())
-  await done.catch(() => {})
+  const end = async (): Promise<void> => {
+    const primary = await primaryOf(lab)
+    await lab.asSuperuser(primary, (sql) => sql.unsafe("select pg_switch_wal()").execute())
+  }
+  await end().catch(() => {})
 }
 
 async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Promise<Fault> {
-  const primary = await primaryOf(lab)
-  const standbys = await standbysOf(lab, primary, random)
+  const { primary, standbys } = await until("a primary that says who streams", async () => {
+    const leading = await primaryOf(lab)
+    return { primary: leading, standbys: await standbysOf(lab, leading, random) }
+  })
   const scene: Scene = { lab, random, row, primary, standbys }
   const storeLeader = await lab.storeLeader()
   using standstill = watchStandstill()
