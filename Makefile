@@ -8,7 +8,7 @@ FORMATTED := cmd lib scripts test '!test/golden/**' '!**/*.md'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help check types lint format-check tidy build image test test-pg-matrix unit sim sim-record e2e e2e-containers faults soak soak-connections conformance kube-apiserver conformance-kubernetes dev bench bench-failover bench-idle bench-proxy bench-stores format clean
+.PHONY: help check types lint format-check tidy build image test test-pg-matrix unit sim sim-record e2e e2e-containers faults soak soak-connections conformance conformance-etcd kube-apiserver conformance-kubernetes dev bench bench-failover bench-idle bench-proxy bench-stores format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ unit: node_modules ## unit tests only
 conformance: node_modules ## the store suite against sqlite and real etcd members
 	bun scripts/test.ts conformance
 
+conformance-etcd: node_modules ## the store suite against etcd 3.3 and 3.5, which it fetches; Debian's 3.4 is in `conformance`
+	bun scripts/test.ts conformance-etcd-3.3 conformance-etcd-3.5
+
 kube-apiserver: ## builds and caches the Kubernetes API server that the conformance suite uses; minutes
 	scripts/getkube.sh
 
@@ -54,7 +57,7 @@ sim: node_modules ## the simulator: SEEDS=500 runs of it, or SEED=n to repeat on
 	bun scripts/sim.ts $(if $(SEED),--seed $(SEED) --trace,--seeds $(or $(SEEDS),500))
 
 sim-record: node_modules ## a sitting of the simulator for SECONDS=600, added to the record of seeds that ran clean
-	bun scripts/sim.ts --record .cache/sim-record.jsonl --seconds $(or $(SECONDS),600)
+	bun scripts/sim.ts --record docs/seeds.jsonl --seconds $(or $(SECONDS),600)
 
 test-pg-matrix: build ## the suites that differ by version on PostgreSQL 13, 15, 17 and 18, which it fetches
 	bun scripts/test.ts pg-matrix
@@ -94,7 +97,7 @@ bench-proxy: build ## what a proxy costs, beside HAProxy and PgBouncer; RUNS=5 S
 
 bench-stores: build ## the same cluster on each store: write gaps, requests at rest, conformance; RUNS=5 ONLY= ROWS= MARKDOWN=docs/stores.md FROM=
 	@scripts/install.sh postgresql etcd
-	scripts/getconsul.sh
+	scripts/getserver.sh consul
 	bun test/bench/stores/main.ts
 
 bench-idle: node_modules ## what a cluster costs at rest, with 3, 30 and 100 keepers; MARKDOWN=docs/performance.md CASES= SECONDS= SAMPLES=

@@ -8,6 +8,7 @@ import { newNonce } from "#model/ids.ts"
 import type { Nonce } from "#model/ids.ts"
 import { generator } from "#base/random.ts"
 import { type Change, unusable } from "#ctl/edit.ts"
+import { inMotion } from "#ctl/migrate.ts"
 import { realChance } from "#system/chance.ts"
 import { warn } from "./front.ts"
 import { Failure, type Session, absent } from "./ctl-session.ts"
@@ -27,7 +28,7 @@ export async function change<F extends Flags>(
     return null
   }
   const check = (data: ClusterData): string | null =>
-    wanted.repairs ? null : unusable(data, it.manner)
+    inMotion(data) ?? (wanted.repairs ? null : unusable(data, it.manner))
   const result = await commit(await it.store(), wanted, { nonce, check }, it.signal)
   const go = it.manner === "go"
   switch (result.kind) {

@@ -5,6 +5,7 @@
 import type { Flags } from "#cli/flag.ts"
 import type { ClusterData } from "#model/cluster.ts"
 import { type Change, unusable } from "#ctl/edit.ts"
+import { inMotion } from "#ctl/migrate.ts"
 import { dataDiff } from "#ctl/diff.ts"
 import { Failure, type Session, absent } from "./ctl-session.ts"
 import { print, warn } from "./front.ts"
@@ -20,7 +21,8 @@ const title = "would write:\n"
 export async function preview<F extends Flags>(it: Session<F>, wanted: Change): Promise<void> {
   const reading = await (await it.store()).read(it.signal)
   if (reading.kind === "absent") throw new Failure(absent(it.manner, it.choice))
-  const broken = wanted.repairs ? null : unusable(reading.data, it.manner)
+  const broken =
+    inMotion(reading.data) ?? (wanted.repairs ? null : unusable(reading.data, it.manner))
   if (broken !== null) throw new Failure(broken)
   const edited = wanted.edit(reading.data)
   if (edited.kind === "refused") throw new Failure(edited.message, edited.exit)

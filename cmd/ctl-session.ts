@@ -46,12 +46,15 @@ export async function session<F extends Flags>(
   command: Command<F & typeof storeFlags>,
   invocation: Invocation,
   work: (session: Session<F & typeof storeFlags>) => Promise<number>,
+  /** Other ways to say which store. */
+  meant: <V extends Values<F & typeof storeFlags>>(values: V) => V = (values) => values,
 ): Promise<number> {
   const { dialect, program } = invocation
   const go = dialect === "go"
   const begun = await begin(command, invocation)
   if (begun.kind === "exit") return begun.code
-  const { values, positionals, changed } = begun
+  const { positionals, changed } = begun
+  const values = meant(begun.values)
   const checked = checkStore(values, dialect)
   const kubeconfig = go ? await kubeconfigTrouble(values) : null
   if (kubeconfig !== null) return failed(program, go, kubeconfig)

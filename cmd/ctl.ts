@@ -26,6 +26,7 @@ const subcommands: ReadonlyMap<string, () => Promise<Main>> = new Map([
   ["reload", async () => (await import("./ctl-restart.ts")).reload],
   ["reclone", async () => (await import("./ctl-reclone.ts")).main],
   ["register", async () => (await import("./ctl-register.ts")).main],
+  ["store migrate", async () => (await import("./ctl-store.ts")).migrate],
   ["clusterdata read", async () => (await import("./ctl-clusterdata.ts")).read],
   ["clusterdata write", async () => (await import("./ctl-clusterdata.ts")).write],
   ["version", async () => version],

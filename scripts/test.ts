@@ -28,7 +28,7 @@ interface Suite {
   /** Bound for the whole suite. */
   readonly minutes: number
   /** Fetches a server; where it cannot be had its tests are skipped and say so. */
-  readonly tries?: string
+  readonly tries?: readonly string[]
   /** A program that runs the suite's words where the suite needs them run. */
   readonly through?: readonly string[]
   /** Runs only when it is named: what it needs has to be fetched first. */
@@ -49,6 +49,11 @@ const kubernetes = ["", "-ctl", "-election", "-faults", "-layout"].map(
   (part) => `test/conformance/kubernetes${part}.test.ts`,
 )
 
+const etcds = ["3.3", "3.5"]
+const etcdTests = ["etcd-access", "etcd-faults", "etcd-single", "etcd-three", "etcdv2"].map(
+  (name) => `test/conformance/${name}.test.ts`,
+)
+
 const suites: readonly Suite[] = [
   { name: "unit", args: ["--parallel=2", "test/unit"], minutes: 5 },
   { name: "fuzz", args: ["--timeout=120000", "test/fuzz", "test/protocol"], minutes: 4 },
@@ -56,7 +61,7 @@ const suites: readonly Suite[] = [
     name: "conformance",
     args: ["--timeout=30000", "test/conformance"],
     minutes: 10,
-    tries: "scripts/getconsul.sh",
+    tries: ["scripts/getserver.sh", "consul"],
   },
   { name: "sim", args: ["--timeout=300000", "test/sim"], minutes: 10 },
   { name: "stories", args: ["test/stories"], minutes: 2 },
@@ -70,6 +75,15 @@ const suites: readonly Suite[] = [
     minutes: 10,
     named: { before: ["scripts/getkube.sh"], env: {} },
   },
+  ...etcds.map((version) => ({
+    name: `conformance-etcd-${version}`,
+    args: ["--timeout=30000", ...etcdTests],
+    minutes: 10,
+    named: {
+      before: ["scripts/getserver.sh", `etcd-${version}`],
+      env: { STOLON_TEST_ETCD: join(root, ".cache", `etcd-${version}`, "etcd") },
+    },
+  })),
   {
     name: "e2e-containers",
     args: ["--timeout=300000", "test/containers"],
@@ -105,7 +119,7 @@ async function run(suite: Suite): Promise<Count> {
   const { before = [], env = {} } = suite.named ?? {}
   if (before.length > 0 && Bun.spawnSync([...before], inherited).exitCode !== 0)
     return { passed: 0, failed: 1 }
-  if (suite.tries !== undefined) Bun.spawnSync([suite.tries], inherited)
+  if (suite.tries !== undefined) Bun.spawnSync([...suite.tries], inherited)
   const words = ["test", ...suite.args, "--reporter=junit", `--reporter-outfile=${report}`]
   const through = suite.through === undefined ? [] : [process.execPath, ...suite.through]
   const child = Bun.spawn([...through, process.execPath, ...words], {

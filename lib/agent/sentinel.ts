@@ -210,6 +210,7 @@ function publisher(
       infoUID: infoUID(chance.uid()),
       capabilities: [
         capabilities.pause,
+        capabilities.move,
         capabilities.promise,
         ...(endpoint.address === "" ? [] : [capabilities.evidence]),
       ],

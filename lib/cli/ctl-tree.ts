@@ -19,6 +19,7 @@ import {
   writeCommand,
 } from "./ctl.ts"
 import { explainCommand, failoverCommand, switchoverCommand } from "./ctl-moves.ts"
+import { migrateCommand, storeCommand } from "./ctl-store.ts"
 import {
   configureCommand,
   pauseCommand,
@@ -58,6 +59,7 @@ export const ctlTree: Node = {
     leaf(failkeeperCommand),
     leaf(removekeeperCommand),
     leaf(registerCommand),
+    { command: storeCommand, children: [leaf(migrateCommand)] },
     { command: clusterdataCommand, children: [leaf(readCommand), leaf(writeCommand)] },
     leaf(ctlVersionCommand),
     leaf(helpCommand),

@@ -54,6 +54,10 @@ function head(facts: Facts, paint: Paint): string {
 
 /** Loud, because nobody is replaced while they stand there. */
 export function pauseLines(facts: Facts): readonly string[] {
+  const moving =
+    facts.moving === null
+      ? []
+      : [`MOVING: ${facts.moving}; nobody is replaced until it has ended: stolon ctl store migrate`]
   const whole =
     facts.paused === null
       ? []
@@ -67,7 +71,7 @@ export function pauseLines(facts: Facts): readonly string[] {
           `PAUSED: keeper ${keeper} is ${describePause(paused)}; to go on: stolon ctl resume ${keeper}`,
         ],
   )
-  return [...whole, ...single]
+  return [...moving, ...whole, ...single]
 }
 
 function primaryLine(facts: Facts, paint: Paint): string {
@@ -167,6 +171,7 @@ function statusValue(facts: Facts): Json {
       role: facts.role,
       synchronous: facts.synchronous,
       paused: pauseValue(facts.paused),
+      moving: facts.moving,
     },
     primary:
       primary === null

@@ -10,7 +10,7 @@ import { dbOfKeeper, isMasterType } from "#model/cluster.ts"
 import type { DBUID, Generation, KeeperUID, ProxyUID, SentinelUID } from "#model/ids.ts"
 import type { Infos, KeeperInfo } from "#model/info.ts"
 import { withDefaults } from "#model/spec.ts"
-import type { Pause } from "#model/wish.ts"
+import { type Pause, describeMove } from "#model/wish.ts"
 import type { LSN } from "#base/lsn.ts"
 import { sortedKeys, sortedSet, sortedValues } from "#base/order.ts"
 import { type Safety, safetyOf } from "./safety.ts"
@@ -91,6 +91,8 @@ export interface Facts {
   readonly synchronous: boolean
   /** The pause of the whole cluster. */
   readonly paused: Pause | null
+  /** On its way from one store to another, or gone; for people. */
+  readonly moving: string | null
   readonly primary: Primary | null
   readonly members: readonly Member[]
   readonly sentinels: readonly Sentinel[]
@@ -111,6 +113,7 @@ export function facts(clusterName: string, found: Found): Facts {
     role: spec?.role ?? "",
     synchronous: spec?.synchronousReplication ?? false,
     paused: data?.cluster.status.paused ?? null,
+    moving: data === null ? null : describeMove(data),
     primary: data === null ? null : primaryOf(data),
     members: data === null ? unclaimed(infos) : members(data, infos),
     sentinels: sentinels(infos, leader),

@@ -43,7 +43,7 @@ import type {
 } from "./ids.ts"
 import { goUint } from "./go-type.ts"
 import { isObject, parseJson, printJson } from "./json.ts"
-import { Pause, Wishes } from "./wish.ts"
+import { Move, Pause, Wishes } from "./wish.ts"
 import { ArchiveRecoverySettings, NewConfig, PITRConfig, Spec, StandbySettings } from "./spec.ts"
 import type { Time } from "#base/brand.ts"
 
@@ -104,6 +104,7 @@ export const ClusterStatus = struct(
     ),
     failoverRequest: maybe(FailoverRequest),
     paused: maybe(Pause, "no automatic failover, and keepers leave PostgreSQL as it is"),
+    move: maybe(Move, "the cluster is moving from one store to another"),
   },
   "cluster.ClusterStatus",
 )

@@ -125,6 +125,10 @@ export const events = {
     "warn",
     "A requested failover cannot be carried out; the reason is in the fields.",
   ),
+  "cluster.moving": row(
+    "warn",
+    "The cluster moves between stores; nobody is replaced until all of it has arrived (M1).",
+  ),
   "failover.paused": row(
     "warn",
     "The primary is judged failed, and left alone because an operator paused; the reason says who.",

@@ -154,6 +154,8 @@ export const capabilities = {
   wishes: "wishes",
   /** sentinel: deposes nobody in a paused cluster, and keeps the pause. */
   pause: "pause",
+  /** sentinel: deposes nobody in a cluster that moves between stores, and keeps the mark. */
+  move: "move",
   /** keeper: while `selfFencing` is on its primary runs under a lease, and `fencing` says so. */
   lease: "lease",
   /** keeper and sentinel: follow protocol part 4 on promises and the electable set. */

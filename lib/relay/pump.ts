@@ -130,13 +130,21 @@ function isDeferred(session: Session, chunk: Uint8Array): boolean {
   if (notYet) shared.troubledAt = performance.now()
   if ((notYet || (isDenied(chunk) && isTroubled(shared))) && shared.notYet(session)) return true
   session.opening = null
-  if (chunk[0] === authentication) shared.troubledAt = Number.NEGATIVE_INFINITY
+  if (chunk[0] === authentication) {
+    const settledAt = performance.now() - recovering + settling
+    shared.troubledAt = Math.min(shared.troubledAt, settledAt)
+  }
   return false
 }
 const authentication = 0x52
 
 /** For so long after it was not well, nobody is refused by a destination for good. */
 const recovering = 10_000
+/**
+ * And for so long after it let one in: a server process that was forked a moment before PostgreSQL
+ * read its rules again may answer after one that was forked later.
+ */
+const settling = 1_000
 const isTroubled = ({ troubledAt }: Session["shared"]): boolean =>
   performance.now() - troubledAt < recovering
 

@@ -69,7 +69,8 @@ export function decide(snapshot: Snapshot, memory: Memory, now: Now, seed: numbe
   const { round, gathered } = beginRound(facts, settled, now, random)
   const isNormal = data.cluster.status.phase === "normal"
   if (isNormal && facts.primary === null) return headless(gathered, round)
-  const phase = isNormal ? steady : initialize
+  const settle = data.cluster.status.move === undefined ? steady : standing
+  const phase = isNormal ? settle : initialize
   const wanted = raiseGenerations(
     data,
     inOrder(restoreSpec, status, phase, deriveSpecs)(data, round),
@@ -115,6 +116,20 @@ const steady: Reducer = (data, round) => {
     round.sayOnce("primary.stuck", { why: judgement.why, remedy: judgement.remedy })
   else round.over("primary.stuck")
   return serve(answerRequest(restarted(known, round, primary), round, primary), round, primary)
+}
+
+/**
+ * The cluster moves between stores, and who is missing here may be there (M1): the primary stays,
+ * nobody is placed or taken away, and every proxy that comes is let in. A primary that was stopped
+ * in good order to come here gets the epoch that it needs to start (W7). In a store that was left
+ * for good nothing is done any more.
+ */
+const standing: Reducer = (data, round) => {
+  const { primary } = round.facts
+  if (primary === null || data.cluster.status.primaryRevoked) return data
+  const { end = "", other = "" } = data.cluster.status.move ?? {}
+  round.sayOnce("cluster.moving", { end, other })
+  return keepGate(primary)(restarted(data, round, primary), round)
 }
 
 /** The primary stays: keep its gate, and with it working, everything that hangs on it. */

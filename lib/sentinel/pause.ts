@@ -5,6 +5,9 @@
  *
  * What was silent or ill during the pause is judged anew from its end on: an operator who stopped a
  * machine and resumes when it is back must not see it fail at once.
+ *
+ * A cluster that moves between stores is in a pause of its own (`standing` in decide.ts), and
+ * begins anew after it like after any other.
  */
 import { type Millis, millis } from "#base/brand.ts"
 import type { ClusterData } from "#model/cluster.ts"
@@ -31,7 +34,11 @@ export const isSetApart = ({ keeper }: KeeperFact): boolean => keeper?.status.pa
 
 const never = millis(-Infinity)
 const pausedKeepers = (data: ClusterData): ReadonlySet<KeeperUID> =>
-  new Set([...data.keepers.keys()].filter((uid) => isPaused(data, uid)))
+  new Set(
+    [...data.keepers.keys()].filter(
+      (uid) => data.cluster.status.move !== undefined || isPaused(data, uid),
+    ),
+  )
 
 /**
  * Timers of keepers whose pause has ended since the last read begin again. Who was heard within

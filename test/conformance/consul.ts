@@ -9,14 +9,11 @@ import { freePorts } from "./ports.ts"
 import { type Server, serverOf } from "./server.ts"
 import { until } from "./wait.ts"
 
-const program = join(
-  process.env["STOLON_CONSUL_CACHE"] ?? join(import.meta.dir, "../../.cache/consul"),
-  "consul",
-)
+const program = join(import.meta.dir, "../../.cache/consul/consul")
 /** Null: it can be run. */
 export const consulMissing: string | null = existsSync(program)
   ? null
-  : "consul is not here: scripts/getconsul.sh"
+  : "consul is not here: scripts/getserver.sh consul"
 
 export interface ConsulServer extends Server {
   readonly endpoint: string

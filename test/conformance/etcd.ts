@@ -48,6 +48,9 @@ export interface EtcdOptions {
   readonly args?: readonly string[]
 }
 
+/** Another version than the one of this machine, for a suite of its own. */
+const program = process.env["STOLON_TEST_ETCD"] ?? "etcd"
+
 const running = new Set<number>()
 process.on("exit", () => {
   for (const pid of running) signal(pid, "SIGKILL")
@@ -73,7 +76,9 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdCluster>
     },
     async request(path, body, token) {
       const [first] = members
-      const response = await fetch(`${first?.endpoint}/v3/${path}`, {
+      const version = (await asked(`${first?.endpoint}/version`)) ?? ""
+      const api = version.includes('"etcdserver":"3.3') ? "v3beta" : "v3"
+      const response = await fetch(`${first?.endpoint}/${api}/${path}`, {
         method: "POST",
         body: JSON.stringify(body),
         headers: token === undefined ? {} : { Authorization: token },
@@ -122,7 +127,7 @@ function member(plan: MemberPlan): EtcdMember {
         ]
   const command = [
     ...["setpriv", "--pdeathsig", "KILL"], // a test run that is killed leaves nothing behind
-    "etcd",
+    program,
     `--name=${plan.name}`,
     `--data-dir=${join(plan.directory, plan.name)}`,
     `--listen-client-urls=${url}`,

@@ -186,12 +186,16 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     facts: () => look(store),
     node: (uid) => nodeOf(nodes, uid),
     primary: async () => nodeOf(nodes, (await look(store)).primary?.keeper ?? "none"),
-    settled: (ms = 60_000) => until("the cluster to settle", () => isSettled(store, nodes), ms),
+    settled: (ms) => settledOn(store, nodes, ms),
     addNode,
     logs: () => [...nodes, ...parts].map(({ log }) => tail(log)).join("\n"),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
+
+/** See `settled`; of nodes that may have moved to another store. */
+export const settledOn = (store: Store, nodes: readonly Node[], ms = 60_000): Promise<Facts> =>
+  until("the cluster to settle", () => isSettled(store, nodes), ms)
 
 const nodeOf = (nodes: readonly Node[], uid: string): Node => {
   const node = nodes.find((each) => each.uid === uid)

@@ -149,16 +149,23 @@ async function rage(
 }
 
 /**
- * What is left of a segment counts as lag until standbys have passed it, so this is never done
- * right before a fault, nor left to `archive_timeout`. Where it fails the next one does it.
+ * What is left of a segment counts as lag until standbys have passed it and said so, which is
+ * waited for, and so it is not left to `archive_timeout`. Where it fails the next one does it.
  */
 async function endSegment(lab: Lab): Promise<void> {
   const end = async (): Promise<void> => {
     const primary = await primaryOf(lab)
     await lab.asSuperuser(primary, (sql) => sql.unsafe("select pg_switch_wal()").execute())
+    await until("the standbys to pass the end of the segment", async () => {
+      const { members } = await lab.facts()
+      return members.every(({ lagBytes }) => lagBytes !== null && lagBytes < lagMost)
+    })
   }
   await end().catch(() => {})
 }
+
+/** Below any maxStandbyLag; more than clients write between two words of a keeper. */
+const lagMost = 500_000
 
 async function inflict(lab: Lab, row: Row, nemesis: Nemesis, random: Random): Promise<Fault> {
   const { primary, standbys } = await until("a primary that says who streams", async () => {

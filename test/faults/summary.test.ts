@@ -3,7 +3,7 @@ import { expect, test } from "bun:test"
 import type { Fault } from "./history.ts"
 import type { Finding } from "./judge.ts"
 import type { Outcome } from "./run.ts"
-import { refreshed, summary } from "./summary.ts"
+import { type Run, recorded, refreshed, runOf, summary } from "./summary.ts"
 
 const fault = (more: Partial<Fault> = {}): Fault => ({
   name: "isolate primary",
@@ -26,19 +26,22 @@ const outcome = (
   ms: number,
   more: Partial<Fault> = {},
   findings: readonly Finding[] = [],
-): Outcome => ({
-  row,
-  seed: 7,
-  operations: 100,
-  seconds: 120,
-  verdict: {
-    findings,
-    gaps: [{ fault: fault(more), ms, node: 2 }],
-    durability: { acknowledged: 50, unsent: 4, recovered: 0 },
-    epochs: { count: 1, thawed: 0 },
-  },
-  error: null,
-})
+): Run => {
+  const it: Outcome = {
+    row,
+    seed: 7,
+    operations: 100,
+    seconds: 120,
+    verdict: {
+      findings,
+      gaps: [{ fault: fault(more), ms, node: 2 }],
+      durability: { acknowledged: 50, unsent: 4, recovered: 0 },
+      epochs: { count: 1, thawed: 0 },
+    },
+    error: null,
+  }
+  return runOf(it, "c0ffee0")
+}
 
 test("summary() shows the longest gap of each kind by row, with how often it struck", () => {
   const text = summary([outcome("async", 1_234), outcome("async", 2_345), outcome("sync1", 900)])
@@ -81,4 +84,16 @@ test("refreshed() replaces what was measured before and nothing else", () => {
   expect(next).toContain("second")
   expect(next.startsWith("# Faults\n")).toBe(true)
   expect(next.endsWith("after\n")).toBe(true)
+})
+
+test("recorded() adds what is new by row and seed, and never touches what was recorded", () => {
+  const old = outcome("async", 100)
+  const again = { ...outcome("async", 5_000), commit: "another" }
+  const other = outcome("sync1", 100)
+  expect(recorded([old], [again, other])).toEqual([old, other])
+  const [line] = recorded([], [outcome("async", 1_234, { whole: null })])
+  expect(line).toMatchObject({
+    ...{ commit: "c0ffee0", faults: 1, acknowledged: 50, unsent: 4, wrong: null },
+    gaps: [{ kind: "isolate primary", times: 1, worstMs: 1_234, late: 0, broken: 1 }],
+  })
 })

@@ -5,7 +5,7 @@
  * A range is written only when every seed in it kept every promise, and never says more than was
  * run: what an interrupted sitting did not write down did not happen.
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import * as v from "valibot"
 import { byText } from "#base/order.ts"
@@ -57,13 +57,26 @@ function read(file: string): readonly Range[] {
   return lines.filter((line) => line !== "").map((line) => v.parse(Range, JSON.parse(line)))
 }
 
-/** Adds a range; an empty one is none. */
+/** Adds a range; an empty one is none, and one that goes on with the last one is part of it. */
 export function note(file: string, range: Pick<Range, "brain" | "from" | "to">): void {
   if (range.to < range.from) return
   mkdirSync(dirname(resolve(file)), { recursive: true })
-  const stamp = { commit: git("rev-parse", "HEAD"), dirty: git("status", "--porcelain") !== "" }
-  const line: Range = { ...range, ...stamp, time: new Date().toISOString() }
-  appendFileSync(file, `${JSON.stringify(line)}\n`)
+  // the record itself may be in the tree
+  const dirty = git("status", "--porcelain", "--", "lib", "test") !== ""
+  const stamp = { commit: git("rev-parse", "HEAD"), dirty }
+  const before = read(file)
+  const last = before.at(-1)
+  const goesOn =
+    last?.brain === range.brain &&
+    last.commit === stamp.commit &&
+    last.dirty === dirty &&
+    last.to + 1 === range.from
+  const from = goesOn ? last.from : range.from
+  const line: Range = { ...range, from, ...stamp, time: new Date().toISOString() }
+  const lines = [...(goesOn ? before.slice(0, -1) : before), line]
+  const half = `${file}.new` // an interruption leaves the old record or the new one
+  writeFileSync(half, lines.map((each) => `${JSON.stringify(each)}\n`).join(""))
+  renameSync(half, file)
 }
 
 const git = (...words: readonly string[]): string =>

@@ -66,24 +66,46 @@ test("relay() shows nobody that PostgreSQL is starting, or that it crashed befor
   await until("it goes on", () => text(at.end(2)).endsWith("select 1\0"))
 })
 
+const denied = message("E", "SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry\0\0")
+
+const begun = async (port: number): Promise<End> => {
+  const client = await connect(port)
+  send(client, startup)
+  return client
+}
+
 test("relay() takes no pg_hba.conf for the last word while PostgreSQL has just been down", async () => {
-  const denied = message("E", "SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry\0\0")
-  using at = server([denied, starting, denied, greeting, denied])
+  using at = server([denied, starting, denied, greeting])
   await using proxy = await holdingRelay()
   await proxy.apply(to(at.port))
-  const begin = async (): Promise<End> => {
-    const client = await connect(proxy.port)
-    send(client, startup)
-    return client
-  }
-  const early = await begin()
+  const early = await begun(proxy.port)
   await until("told: it is well", () => early.ended)
   expect(codeOf(early)).toBe("28000")
-  const client = await begin()
+  const client = await begun(proxy.port)
   await until("greeted", () => client.bytes === greeting.byteLength)
-  const late = await begin()
-  await until("told: it is well again", () => late.bytes === denied.byteLength)
   await at.served
+})
+
+test("relay() believes pg_hba.conf again soon after one was let in, not at once", async () => {
+  using at = server([starting, greeting, denied, greeting])
+  await using proxy = await holdingRelay()
+  await proxy.apply(to(at.port))
+  for (const who of ["first", "second"]) {
+    const client = await begun(proxy.port)
+    await until(`the ${who} greeted`, () => client.bytes === greeting.byteLength)
+  }
+  await at.served
+  const late = await begun(proxy.port)
+  let answered = 4
+  await until("told: it is well again", () => {
+    const end = at.ends[answered]
+    if (end !== undefined && end.bytes === startup.byteLength) {
+      answered++
+      send(end, denied, true)
+    }
+    return late.bytes === denied.byteLength
+  })
+  expect(answered).toBeGreaterThan(5)
 })
 
 test("relay() begins without the encryption that was declined before", async () => {

@@ -6,7 +6,7 @@ import { expect, test } from "bun:test"
 import type { Time } from "#base/brand.ts"
 import { lsn } from "#base/lsn.ts"
 import type { KeeperStatus } from "#model/cluster.ts"
-import { type KeeperUID, nonce } from "#model/ids.ts"
+import { type KeeperUID, noDB, nonce } from "#model/ids.ts"
 import type { Pause } from "#model/wish.ts"
 import { type World, certify, world } from "./world.ts"
 
@@ -95,6 +95,63 @@ test("a sentinel that begins to lead in a pause deposes nobody either", () => {
   w.memory = { ...w.memory, keepers: new Map(), readAt: null, paused: new Set() }
   w.ticks(20)
   expect(w.primary()).toBe(old)
+})
+
+const move = {
+  nonce: nonce("m1"),
+  end: "to",
+  other: "etcdv2 http://a:2379",
+  by: "ann@db1",
+  since: pause.since,
+} as const
+function arrived(w: World): World {
+  const { move: _, ...status } = w.data.cluster.status
+  w.data = { ...w.data, cluster: { ...w.data.cluster, status } }
+  return w
+}
+
+test("a leader of a cluster that moves deposes nobody, places nobody, and lets proxies in (M1)", () => {
+  const w = three().status({ move })
+  const before = w.data
+  const old = w.primary()
+  w.set(old, { alive: false })
+  w.set(other(w), { alive: false })
+  w.keeper("k4").proxy("p2")
+  const codes = w.ticks(60)
+  expect([w.primary(), w.gate(), w.revoked()]).toEqual([old, old, false])
+  expect(codes.filter((code) => code === "cluster.moving")).toHaveLength(1)
+  expect(w.data.cluster.status.move).toEqual(move)
+  expect([...w.data.dbs.keys()]).toEqual([...before.dbs.keys()])
+  for (const [uid, { spec, generation }] of before.dbs)
+    expect(w.data.dbs.get(uid)).toMatchObject({ spec, generation })
+  expect(w.data.cluster.status.electable).toEqual(before.cluster.status.electable)
+  expect(w.data.proxy.spec.enabledProxies.map(String)).toEqual(["p1", "p2"])
+})
+
+test("a primary that was stopped in good order to move gets the epoch to start in (M1, W7)", () => {
+  const w = three().status({ move })
+  const old = w.primary()
+  const epoch = w.data.cluster.status.primaryEpoch
+  w.set(old, { postgres: false, certificate: certify(w, old) }).ticks(3)
+  expect(w.data.cluster.status.primaryEpoch).not.toBe(epoch)
+  expect([w.primary(), w.gate(), w.revoked()]).toEqual([old, old, false])
+})
+
+test("nothing is decided in a store that was left, and silence counts from the arrival in the other (M1)", () => {
+  const left = three()
+  left.status({ move: { ...move, end: "from" }, primaryRevoked: true })
+  const { proxy } = left.data
+  left.data = { ...left.data, proxy: { ...proxy, spec: { ...proxy.spec, masterDbUid: noDB } } }
+  const old = left.primary()
+  left.ticks(40)
+  expect([left.primary(), left.revoked()]).toEqual([old, true])
+
+  const w = three().status({ move })
+  const primary = w.primary()
+  w.set(primary, { alive: false }).ticks(30)
+  arrived(w).ticks(2)
+  expect(w.revoked()).toBe(false)
+  w.until(() => w.gate() !== primary && w.gate() !== "", 30)
 })
 
 test("a requested failover works in a paused cluster, and the old primary follows again", () => {

@@ -1,15 +1,22 @@
 #!/bin/sh
-# Puts Consul 1.8.7 into a cache directory, for the tests that hold the Consul store against the real one: the program from the
-# package of Debian 11, which needs nothing else. Keeps what is there already, installs nothing, writes nothing outside the cache.
+# Puts one server of another Debian release into a cache directory, for the tests that hold a store against the real one: the
+# program from its package, which needs nothing else. Keeps what is there already, installs nothing, writes nothing outside the cache.
 #
-#   scripts/getconsul.sh         # into .cache/consul, or $STOLON_CONSUL_CACHE: $cache/consul
+#   scripts/getserver.sh consul          # Consul 1.8.7, into .cache/consul/consul
+#   scripts/getserver.sh etcd-3.3        # into .cache/etcd-3.3/etcd; also etcd-3.5
 set -eu
 umask 022 # another user may run the program
 
-root=$(cd "$(dirname "$0")/.." && pwd)
-cache=${STOLON_CONSUL_CACHE:-$root/.cache/consul}
-fail() { echo "consul: $*" >&2; exit 1; }
-[ ! -x "$cache/consul" ] || exit 0
+server=${1:-}
+fail() { echo "${server:-getserver}: $*" >&2; exit 1; }
+case $server in
+  consul) release=bullseye package=consul program=consul ;;
+  etcd-3.3) release=bullseye package=etcd-server program=etcd ;;
+  etcd-3.5) release=trixie package=etcd-server program=etcd ;;
+  *) fail "expected consul, etcd-3.3 or etcd-3.5" ;;
+esac
+cache=$(cd "$(dirname "$0")/.." && pwd)/.cache/$server
+[ ! -x "$cache/$program" ] || exit 0
 
 # where the machine's own apt gets this release's kind of archive from, so that no host is named here
 archive() {
@@ -36,12 +43,12 @@ main=$(archive "$here")
 [ -n "$main" ] || fail "apt of this machine names no archive for $here; a Debian with package sources is needed"
 keys=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -r $keys ] || fail "the package debian-archive-keyring is missing"
-echo "deb [signed-by=$keys] $main bullseye main" >"$apt/sources.list"
-echo "consul: fetching it"
-own_apt update || fail "the package lists of bullseye cannot be read"
-(cd "$apt" && own_apt download consul) || fail "the package cannot be downloaded"
-dpkg-deb -x "$apt"/consul_*.deb "$part/tree" || fail "the package cannot be unpacked"
+echo "deb [signed-by=$keys] $main $release main" >"$apt/sources.list"
+echo "$server: fetching it"
+own_apt update || fail "the package lists of $release cannot be read"
+(cd "$apt" && own_apt download $package) || fail "the package cannot be downloaded"
+dpkg-deb -x "$apt/$package"_*.deb "$part/tree" || fail "the package cannot be unpacked"
 mkdir -p "$cache"
-mv "$part/tree/usr/bin/consul" "$cache/consul"
+mv "$part/tree/usr/bin/$program" "$cache/$program"
 rm -rf "$part"
-echo "consul: $("$cache/consul" version | head -n 1)"
+echo "$server: $("$cache/$program" --version | head -n 1)"
