@@ -36,7 +36,7 @@ import { asker } from "./ctl-asker.ts"
 import { freshNonce } from "./ctl-change.ts"
 import { lookAt, since } from "./ctl-follow.ts"
 import { Failure, type Session, explained, session } from "./ctl-session.ts"
-import { agreed } from "./ctl-terminal.ts"
+import { agreed, readText } from "./ctl-terminal.ts"
 import { commit } from "./ctl-write.ts"
 import { print } from "./front.ts"
 
@@ -56,7 +56,8 @@ export const migrate = (invocation: Invocation): Promise<number> =>
     migrateCommand,
     invocation,
     async (it) => {
-      const checked = checkTarget(it.values)
+      const { toPasswordfile: secret } = it.values
+      const checked = checkTarget(it.values, secret === "" ? "" : await firstLine(secret))
       if (checked.kind === "refused") throw new Failure(checked.message, 2)
       const { openStore } = await import("#store/open.ts")
       await using there = await openStore(checked.store).catch((error: unknown) =>
@@ -73,6 +74,9 @@ export const migrate = (invocation: Invocation): Promise<number> =>
     },
     fromFlags,
   )
+
+const firstLine = async (file: string): Promise<string> =>
+  (await readText(file)).split("\n")[0] ?? ""
 
 const placeOf = (store: Store, choice: StoreChoice): Place => ({
   store,

@@ -55,16 +55,17 @@ const migrateFlags = table({
   },
   "to-user": {
     type: "string",
+    env: "none",
     group: target,
     placeholder: "NAME",
     doc: "its --store-user",
   },
-  "to-password": {
+  "to-passwordfile": {
     type: "string",
-    secret: true,
+    env: "none",
     group: target,
-    placeholder: "PASSWORD",
-    doc: "its --store-password; prefer the environment, arguments are visible in ps",
+    placeholder: "FILE",
+    doc: "file with its --store-password",
   },
   "to-cert-file": {
     type: "string",
@@ -165,8 +166,12 @@ export function fromFlags<V extends Given>(values: V): V {
   return { ...values, storeBackend: backend, storeEndpoints: endpoints }
 }
 
-/** Where it goes; the cluster keeps its name. */
-export function checkTarget(values: Given): StoreCheck {
+/**
+ * Where it goes; the cluster keeps its name.
+ *
+ * @param password From the file that the flags name.
+ */
+export function checkTarget(values: Given, password: string): StoreCheck {
   if (values.to === "")
     return { kind: "refused", message: "--to is required: the store that the cluster moves to" }
   const { backend, endpoints } = placeOf(values.to)
@@ -176,7 +181,7 @@ export function checkTarget(values: Given): StoreCheck {
     storeEndpoints: endpoints,
     storePrefix: values.toPrefix,
     storeUser: values.toUser,
-    storePassword: values.toPassword,
+    storePassword: password,
     storeCertFile: values.toCertFile,
     storeKey: values.toKey,
     storeCaFile: values.toCaFile,

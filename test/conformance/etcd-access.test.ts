@@ -154,7 +154,7 @@ describe("etcdv3 over TLS to an IP address", () => {
 describe("etcdv3 with user and password", () => {
   let etcd: EtcdCluster
   beforeAll(async () => {
-    etcd = await startEtcd({ args: ["--bcrypt-cost=4"] })
+    etcd = await startEtcd()
     const user = (name: string, password: string): Promise<unknown> =>
       etcd.request("auth/user/add", { name, password })
     await user("root", "rootpw")

@@ -244,19 +244,20 @@ describe("the command line", () => {
       storeBackend: "consul",
       storeEndpoints: ["http://c:8500"],
     })
-    expect(checkTarget(values)).toMatchObject({
+    expect(checkTarget(values, "pw")).toMatchObject({
       kind: "store",
       store: {
         backend: "etcdv3",
         endpoints: ["http://a:2379", "http://b:2379"],
         prefix: "x",
         user: "bob",
+        password: "pw",
       },
     })
   })
 
   test("says what is missing or wrong", () => {
-    expect(checkTarget(valuesOf("--store-backend=consul"))).toMatchObject({
+    expect(checkTarget(valuesOf("--store-backend=consul"), "")).toMatchObject({
       kind: "refused",
       message: expect.stringContaining("--to is required"),
     })
