@@ -28,6 +28,7 @@ export const unreachable: Readonly<Record<string, string>> = {
   "event agent.failed": "an error that no round expects is a bug: a run in which it is said fails",
   "event invariant.broken": "a decision against its own rules, likewise",
   "event switchover.cuts": "every proxy here lets transactions end: test/unit/sentinel",
+  "event cluster.moving": "there is one store: test/unit/sentinel, test/e2e/migrate.test.ts",
   "event failover.requested": "no component says it",
   "event role.changed": "the real adapter says it; the model has no passwords: test/e2e",
   "event reads.listening": "only runs with a port for reads: test/sim/reads.test.ts",
