@@ -67,7 +67,7 @@ const suites: readonly Suite[] = [
   { name: "stories", args: ["test/stories"], minutes: 2 },
   { name: "mixed", args: ["test/peers", "test/mixed"], minutes: 4 },
   { name: "binary", args: ["--timeout=120000", "test/binary"], minutes: 4 },
-  { name: "e2e", args: ["--timeout=120000", "test/e2e"], minutes: 12 },
+  { name: "e2e", args: ["--timeout=120000", "test/e2e"], minutes: 14 },
   { name: "faults", args: ["--timeout=120000", "test/faults"], minutes: 8 },
   {
     name: "conformance-kubernetes",
