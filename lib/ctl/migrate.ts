@@ -54,13 +54,19 @@ export function stageOf({ from, to }: Both, names: Names): Stage {
   const there = to?.cluster.status.move
   if (here.end === "to")
     return refused(`the cluster is still on its way to ${names.from} (from ${here.other})`)
-  if (to === null)
-    return hasLeft(from)
-      ? refused(`the cluster has moved to ${here.other}, and ${names.to} has no data of it`)
-      : { kind: "copy" }
+  if (to === null) {
+    if (hasLeft(from))
+      return refused(`the cluster has moved to ${here.other}, and ${names.to} has no data of it`)
+    return here.other === names.to
+      ? { kind: "copy" }
+      : refused(`the cluster is on its way to ${here.other}; end that first, or --cancel it`)
+  }
   if (there === undefined) return { kind: "over" }
-  return there.end === "to" && there.nonce === here.nonce
-    ? { kind: "wait" }
+  if (there.end === "to" && there.nonce === here.nonce) return { kind: "wait" }
+  // of two that began at once, the one whose mark stands here goes on
+  const isRival = there.end === "to" && there.other === names.from && !hasLeft(from)
+  return isRival
+    ? { kind: "copy" }
     : refused(`the cluster is on its way to ${here.other}, and ${names.to} is part of another move`)
 }
 
