@@ -86,7 +86,12 @@ describe("stageOf()", () => {
     ["it was there before, and left", home, gone, "copy"],
     ["both are marked", old, young, "wait"],
     ["the copy is lost, and nobody has gone there for good", old, null, "copy"],
-    ["it is on its way elsewhere", leaving(home, mark, { ...names, to: "consul" }), null, "end that"],
+    [
+      "it is on its way elsewhere",
+      leaving(home, mark, { ...names, to: "consul" }),
+      null,
+      "end that",
+    ],
     ["all have come, the mark there stands", gone, young, "wait"],
     ["it is over", gone, settled, "over"],
     ["no cluster", null, null, "there is no such cluster"],
@@ -101,7 +106,12 @@ describe("stageOf()", () => {
     ["it is still arriving here", young, null, "still on its way to etcdv2"],
     ["it has left, and what it went to is gone", gone, null, "has no data of it"],
     ["two began at once", old, arriving(home, { ...mark, nonce: nonce("m2") }, names), "copy"],
-    ["another move", old, arriving(home, { ...mark, nonce: nonce("m2") }, { ...names, from: "consul" }), "another move"],
+    [
+      "another move",
+      old,
+      arriving(home, { ...mark, nonce: nonce("m2") }, { ...names, from: "consul" }),
+      "another move",
+    ],
   ] as const)("%s", (_, from, to, expected) => {
     expect(say(stageOf({ from, to }, names))).toContain(expected)
   })
