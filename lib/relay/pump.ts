@@ -19,6 +19,9 @@ import { cut, otherSide, type Session, type Side, type Socket } from "./session.
 import { isDeclined, isDenied, isNotYet, startupLongest } from "./startup.ts"
 
 export const handlers: Bun.SocketHandler<Side> = {
+  /** A Buffer for each chunk, the usual, costs up to a tenth more of a query's CPU. */
+  binaryType: "uint8array",
+
   /** A dialled socket; Bun calls this while the connect may still be under way. */
   open(socket) {
     const side = socket.data
